@@ -1,0 +1,108 @@
+"""What every loss checks when it is traced: dtypes, shapes and options. Never an array's values."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Shaped
+
+from jaxloss._numerics import nan_unless
+from jaxloss._reduce import accumulator, filled, mask
+from jaxloss._types import Mask, Scalar
+
+Values = Float[Array, "..."]
+
+
+def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
+    """The arrays in the dtype of the maths, and the dtype they promote to: that of the unreduced loss.
+
+    Arrays named `targets` may also be integers or booleans.
+    """
+    converted = {name: jnp.asarray(array) for name, array in arrays.items()}
+    for name, array in converted.items():
+        whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
+        if not jnp.issubdtype(array.dtype, jnp.floating) and not (whole and name == "targets"):
+            raise TypeError(
+                f"`{name}` has dtype {array.dtype}, but must be real and floating: "
+                f"use `{name}.{'real' if jnp.iscomplexobj(array) else 'astype(jnp.float32)'}`."
+            )
+    # Integer targets take the floating dtype, as jax.numpy's own promotion does, also where that is set to "strict".
+    dtype = jnp.result_type(*(array for array in converted.values() if jnp.issubdtype(array.dtype, jnp.floating)))
+    return [array.astype(accumulator(dtype)) for array in converted.values()], dtype
+
+
+def paired(
+    predictions: Shaped[ArrayLike, "..."],
+    targets: Shaped[ArrayLike, "..."],
+    where: Mask | None,
+    *,
+    fill: float = 0.0,
+    name: str = "predictions",
+) -> tuple[Values, Values, jnp.dtype]:
+    """Predictions and targets of one shape, filled where masked, and the dtype of the unreduced loss."""
+    (first, second), dtype = floats(**{name: predictions, "targets": targets})
+    same_shape(**{name: first, "targets": second})
+    keep = mask(where, first.shape)
+    return filled(first, keep, fill), filled(second, keep, fill), dtype
+
+
+def same_shape(**arrays: Shaped[Array, "..."]) -> None:
+    """Refuse shapes that differ: a (3, 1) against a (3,) is a mistake, not nine errors."""
+    (first, wanted), *others = arrays.items()
+    for name, array in others:
+        if array.shape != wanted.shape:
+            fix = f": use `{name}.reshape({first}.shape)`" if array.size == wanted.size else ""
+            raise ValueError(
+                f"`{name}` has shape {array.shape}, but `{first}` has shape {wanted.shape}, "
+                f"and losses do not broadcast them{fix}."
+            )
+
+
+def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
+    """The shape that arrays with equally many axes, at least one, broadcast to."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+    if len({len(shape) for shape in shapes.values()}) > 1:
+        raise ValueError(f"The shapes {listed} have different numbers of axes: insert axes of size 1 by hand.")
+    if () in shapes.values():
+        raise ValueError(f"The shapes {listed} have no axis: the last one is the embedding's.")
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError:
+        raise ValueError(f"The shapes {listed} do not broadcast.") from None
+
+
+def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
+    """`axis` counted from the front, of an array that has such an axis and at least one entry on it."""
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"`{name}` has shape {array.shape}, which has no axis {axis}.")
+    if array.shape[axis] == 0:
+        raise ValueError(f"`{name}` has shape {array.shape}: axis {axis} is empty, and the loss needs an entry there.")
+    return axis % array.ndim
+
+
+def option(
+    name: str,
+    value: Scalar,
+    like: Values,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+) -> Values:
+    """A number among the options, in the dtype of the maths.
+
+    Out of range, a Python number is refused and a traced one becomes NaN.
+    """
+    if isinstance(value, int | float):
+        if above < value <= at_most and value >= at_least:
+            return jnp.asarray(value, like.dtype)
+        wanted = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
+        wanted += f" and at most {at_most:g}" if at_most < math.inf else ""
+        raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
+    number = jnp.asarray(value)
+    if number.ndim > 0:
+        raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
+    if jnp.iscomplexobj(number):
+        raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
+    number = number.astype(like.dtype)
+    return nan_unless((number > above) & (number >= at_least) & (number <= at_most), number)

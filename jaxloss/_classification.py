@@ -1,0 +1,238 @@
+"""Losses of one class among many."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
+
+from jaxloss._checks import floats, has_axis, option, same_shape
+from jaxloss._labels import Labels, class_weight, labels
+from jaxloss._loss import Loss
+from jaxloss._numerics import times
+from jaxloss._pytree import static
+from jaxloss._reduce import filled, mask, reduce
+from jaxloss._softmax import log_total, surprise
+from jaxloss._types import Mask, Reduction, Scalar, Weight
+
+__all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "nll_loss"]
+
+Values = Float[Array, "..."]
+
+
+def cross_entropy(
+    logits: Float[ArrayLike, "..."],
+    targets: Real[ArrayLike, "..."],
+    *,
+    weight: Real[ArrayLike, "classes"] | None = None,
+    ignore_index: int = -100,
+    label_smoothing: Scalar = 0.0,
+    z_loss: Scalar = 0.0,
+    axis: int = -1,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""How surprised a softmax over the logits is by the true class, in nats.
+
+    $$ \ell = -w_y \log \frac{e^{x_y}}{\sum_c e^{x_c}} \qquad\text{or}\qquad
+       \ell = -\sum_c w_c\, t_c \log \frac{e^{x_c}}{\sum_k e^{x_k}} $$
+
+    With class numbers, the mean divides by the sum of the labels' class weights; with probabilities, by the number of
+    examples. The largest logit is subtracted first and never enters the sum, so the loss keeps its digits where one
+    class dominates and at any offset of the logits.
+
+    Args:
+        logits: (N..., C), unnormalised log-probabilities. A logit of -inf rules its class out.
+        targets: class numbers (N...), integers of any dtype; or probabilities (N..., C), floating.
+        weight: (C,), a weight for each class.
+        ignore_index: examples with this class number are left out, like those that `where` leaves out. With
+            probabilities it must be negative, and `where` leaves examples out.
+        label_smoothing: s in [0, 1]; the target becomes (1 - s) times itself plus s / C on every class.
+        z_loss: adds `z_loss * logsumexp(logits)**2` to each kept example, whatever its class weight (Chowdhery et al.).
+        axis: of the classes, in `logits`.
+        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
+        where: True where an example is kept: see [`reduce`][jaxloss.reduce].
+        sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses (N...). A label out of range makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: shapes that do not match, an empty class axis, an option out of range.
+        TypeError: logits that are not real and floating, targets that are neither integers nor floating.
+
+    Example:
+        >>> logits = jnp.array([[2.0, 0.5], [0.5, 2.0], [0.0, 0.0]])
+        >>> print(jaxloss.cross_entropy(logits, jnp.array([0, 1, -100])).round(4))
+        0.2014
+
+    Source: `torch.nn.CrossEntropyLoss`; label smoothing, Szegedy et al., "Rethinking the Inception Architecture for
+    Computer Vision", 2016; z-loss, Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
+    """
+    targets = jnp.asarray(targets)
+    soft = jnp.issubdtype(targets.dtype, jnp.floating)
+    floating, dtype = floats(logits=logits, targets=targets) if soft else floats(logits=logits)
+    axis = has_axis("logits", floating[0], axis)
+    if soft:
+        target = _Probabilities.of(floating[0], floating[1], axis, where, ignore_index)
+    else:
+        target = labels(targets, floating[0], axis, where, ignore_index=ignore_index)
+    logits = floating[0]
+    checked = option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
+    smoothing = None if _off(label_smoothing) else checked
+    classes = None if weight is None else class_weight(weight, logits, axis)
+
+    # Examples left out are filled in what is computed per example: a filled copy of the logits would cost as much
+    # memory as their gradient. What is subtracted from all logits does not change the result.
+    largest = jax.lax.stop_gradient(jnp.max(logits, axis, keepdims=True))
+    given = logits, largest, classes, smoothing, axis
+    losses, log_sum, count = (
+        _of_labels(target, *given) if isinstance(target, Labels) else _of_probabilities(target, *given)
+    )
+    if not _off(z_loss):
+        losses += option("z_loss", z_loss, logits) * jnp.square(filled(largest, target.keep, 0.0) + log_sum)
+    return _reduced(losses, axis, reduction, target.keep, sample_weight, count, dtype)
+
+
+class CrossEntropyLoss(Loss, fn=cross_entropy):
+    """[`cross_entropy`][jaxloss.cross_entropy] and its options as one value."""
+
+    weight: Real[ArrayLike, "classes"] | None = None
+    ignore_index: int = static(-100)
+    label_smoothing: Scalar = 0.0
+    z_loss: Scalar = 0.0
+    axis: int = static(-1)
+    reduction: Reduction = static("mean")
+
+
+class _Probabilities(NamedTuple):
+    """Soft targets: the logits' shape, with zeros where an example is left out."""
+
+    values: Values
+    keep: Bool[Array, "..."] | None
+
+    @classmethod
+    def of(cls, logits: Values, targets: Values, axis: int, where: Mask | None, ignore_index: int) -> "_Probabilities":
+        same_shape(logits=logits, targets=targets)
+        if ignore_index >= 0:
+            raise ValueError(f"`ignore_index` is {ignore_index}, but probabilities name no class: use `where`.")
+        keep = mask(where, logits.shape[:axis] + logits.shape[axis + 1 :])
+        keep = None if keep is None else jnp.expand_dims(keep, axis)
+        return cls(filled(targets, keep, 0.0), keep)
+
+
+# These two return the losses, log(sum(exp(logits - largest))) and what an example counts in the mean, all with a class
+# axis of size 1. A loss is a sum of products of two numbers that cannot be negative: nothing cancels.
+
+
+def _of_labels(
+    label: Labels, logits: Values, largest: Values, classes: Values | None, smoothing: Values | None, axis: int
+) -> tuple[Values, Values, Values | None]:
+    own = jax.lax.stop_gradient(label.pick(logits, axis)) - largest
+    losses, log_sum = map(label.kept, surprise(logits - largest, own, label, axis))
+    count = None if classes is None else label.kept(label.pick(classes, axis))
+    losses = losses if count is None else losses * count
+    if smoothing is not None:
+        if classes is None:
+            uniform = log_sum + label.kept(jnp.mean(largest - logits, axis, keepdims=True))
+        else:
+            gaps = times(jnp.broadcast_to(classes, logits.shape), label.kept(largest - logits))
+            uniform = jnp.mean(classes, axis, keepdims=True) * log_sum + jnp.mean(gaps, axis, keepdims=True)
+        losses = times(1 - smoothing, losses) + times(smoothing, uniform)
+    return losses, log_sum, count
+
+
+def _of_probabilities(
+    target: _Probabilities, logits: Values, largest: Values, classes: Values | None, smoothing: Values | None, axis: int
+) -> tuple[Values, Values, None]:
+    log_sum = filled(log_total(logits - largest, target.keep, axis), target.keep, 0.0)
+    mass = target.values if smoothing is None else (1 - smoothing) * target.values + smoothing / logits.shape[axis]
+    mass = mass if classes is None else mass * classes
+    gaps = times(mass, filled(largest - logits, target.keep, 0.0))
+    losses = jnp.sum(mass, axis, keepdims=True) * log_sum + jnp.sum(gaps, axis, keepdims=True)
+    return losses, log_sum, None
+
+
+def _reduced(
+    losses: Values,
+    axis: int,
+    reduction: Reduction,
+    keep: Bool[Array, "..."] | None,
+    sample_weight: Weight | None,
+    count: Values | None,
+    dtype: DTypeLike,
+) -> Values:
+    """`reduce`, of arrays that still have a class axis of size 1."""
+    keep = None if keep is None else jnp.squeeze(keep, axis)
+    count = None if count is None else jnp.squeeze(count, axis)
+    return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
+
+
+def _off(number: Scalar) -> bool:
+    """Whether an option is known to be 0 when traced, so that its term can be left out of the program."""
+    return isinstance(number, int | float) and number == 0
+
+
+def nll_loss(
+    log_probs: Float[ArrayLike, "..."],
+    targets: Integer[ArrayLike, "..."],
+    *,
+    weight: Real[ArrayLike, "classes"] | None = None,
+    ignore_index: int = -100,
+    axis: int = -1,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Minus the log-probability given to the true class.
+
+    $$ \ell = -w_y\, \log p_y $$
+
+    The mean divides by the sum of the labels' class weights. From logits, [`cross_entropy`][jaxloss.cross_entropy] is
+    more exact than this after a log-softmax.
+
+    Args:
+        log_probs: (N..., C), log-probabilities; not checked to be normalised.
+        targets: class numbers (N...), integers of any dtype.
+        weight: (C,), a weight for each class.
+        ignore_index: examples with this class number are left out, like those that `where` leaves out.
+        axis: of the classes, in `log_probs`.
+        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
+        where: True where an example is kept: see [`reduce`][jaxloss.reduce].
+        sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses (N...). A label out of range makes its loss and gradient NaN; a true class of
+        probability 0 has the loss inf.
+
+    Raises:
+        ValueError: shapes that do not match, an empty class axis.
+        TypeError: log-probabilities that are not real and floating, targets that are not integers.
+
+    Example:
+        >>> log_probs = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
+        >>> print(jaxloss.nll_loss(log_probs, jnp.array([0, 1]), reduction="none").round(4))
+        [0.6931 0.2877]
+
+    Source: `torch.nn.NLLLoss`.
+    """
+    (log_probs,), dtype = floats(log_probs=log_probs)
+    axis = has_axis("log_probs", log_probs, axis)
+    label = labels(targets, log_probs, axis, where, name="log_probs", ignore_index=ignore_index)
+    losses = -label.kept(label.pick(log_probs, axis))
+    count = None
+    if weight is not None:
+        count = label.kept(label.pick(class_weight(weight, log_probs, axis), axis))
+        losses = losses * count
+    return _reduced(losses, axis, reduction, label.keep, sample_weight, count, dtype)
+
+
+class NLLLoss(Loss, fn=nll_loss):
+    """[`nll_loss`][jaxloss.nll_loss] and its options as one value."""
+
+    weight: Real[ArrayLike, "classes"] | None = None
+    ignore_index: int = static(-100)
+    axis: int = static(-1)
+    reduction: Reduction = static("mean")

@@ -1,0 +1,214 @@
+"""Option objects: a loss and its options as one value, a frozen pytree that is called like the function."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ClassVar, ParamSpec, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Shaped
+
+from jaxloss._pytree import register_pytree, static
+from jaxloss._reduce import Mean
+from jaxloss._types import Mask, Scalar, Weight
+
+P = ParamSpec("P")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(static,))
+class Loss:
+    """Base of the option objects: `class HuberLoss(Loss, fn=huber_loss)` names the options of `huber_loss` as fields.
+
+    A subclass is a frozen, keyword-only dataclass and a pytree. Its numbers and arrays are leaves: `jax.grad` with
+    respect to a loss gives a loss, `jax.vmap` maps over a loss whose option is an array of values, and a jitted
+    function that takes a loss is not compiled again for another value. Fields given as `static(default)` are part of
+    the program.
+
+    Losses add and scale: `L1Loss() + 0.5 * MSELoss()` is a loss, whose `terms` gives the value of each by name.
+
+    Example:
+        >>> loss = jaxloss.HuberLoss(delta=2.0)
+        >>> loss, float(loss(jnp.array([0.0, 4.0]), jnp.array([1.0, 1.0])))
+        (HuberLoss(delta=2.0), 2.25)
+        >>> jax.grad(lambda loss: loss(jnp.array([0.0, 4.0]), jnp.array([1.0, 1.0])))(loss)
+        HuberLoss(delta=array(0.5))
+    """
+
+    fn: ClassVar[Callable[..., Float[Array, "..."]]]
+
+    def __init_subclass__(cls, fn: Callable[..., Float[Array, "..."]] | None = None) -> None:
+        dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+        register_pytree(cls)
+        if fn is not None:
+            cls.fn = staticmethod(fn)
+
+    def __call__(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> Float[Array, "..."]:
+        """The loss of the arrays that the function takes, with the same keywords for masking and weighing."""
+        return type(self).fn(*arrays, where=where, sample_weight=sample_weight, **_options(self))
+
+    def terms(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> dict[str, Float[Array, "..."]]:
+        """The terms of a sum by name (`L1Loss`, `L1Loss_2`, ...), scaled as in the sum: they add up to it."""
+        return {type(self).__name__: self(*arrays, where=where, sample_weight=sample_weight)}
+
+    def parts(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> Mean:
+        """The mean, unfinished: what `jaxloss.parts(loss)` calls."""
+        options = _options(self)
+        finished = options.pop("reduction", "mean")
+        unfinished = parts(functools.partial(type(self).fn, **options))
+        return unfinished(*arrays, where=where, sample_weight=sample_weight, reduction=finished)
+
+    def __add__(self, other: "Loss") -> "Loss":
+        if not isinstance(other, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]  # for a TypeError of Python's own
+            return NotImplemented
+        (losses, scales), (more, more_scales) = _scaled(self), _scaled(other)
+        return LossSum(losses=losses + more, scales=scales + more_scales)
+
+    def __radd__(self, other: int) -> "Loss":
+        return self if other == 0 else NotImplemented  # sum() starts at 0
+
+    def __mul__(self, scale: Scalar) -> "Loss":
+        if isinstance(scale, Loss) or np.ndim(scale) != 0:
+            return NotImplemented
+        losses, scales = _scaled(self)
+        return LossSum(losses=losses, scales=tuple(scale * each for each in scales))
+
+    __rmul__ = __mul__
+    __array_ufunc__ = None  # so that `np.float32(0.5) * loss` asks the loss
+
+    def __eq__(self, other: object) -> bool:
+        # One that holds tracers cannot be compared, as they cannot.
+        if not isinstance(other, Loss) or jax.tree.structure(self) != jax.tree.structure(other):
+            return False
+        return all(map(np.array_equal, jax.tree.leaves(self), jax.tree.leaves(other)))
+
+    def __hash__(self) -> int:
+        return hash(jax.tree.structure(self))  # pyright: ignore[reportUnknownArgumentType]  # leaves may be arrays, which do not hash
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
+        changed = {name: value for name, value in _options(self).items() if not _same(value, defaults[name])}
+        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in changed.items())})"
+
+
+class LossSum(Loss):
+    """A weighted sum of losses of the same arrays, as `+` and `*` make it; its scales are leaves too."""
+
+    losses: tuple[Loss, ...]
+    scales: tuple[Scalar, ...]
+
+    def __call__(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> Float[Array, "..."]:
+        terms = self.terms(*arrays, where=where, sample_weight=sample_weight)
+        return functools.reduce(jnp.add, terms.values())
+
+    def terms(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> dict[str, Float[Array, "..."]]:
+        terms: dict[str, Float[Array, ...]] = {}
+        for loss, scale in zip(self.losses, self.scales, strict=True):
+            name, seen = type(loss).__name__, sum(type(loss).__name__ == name.split("_")[0] for name in terms)
+            value = loss(*arrays, where=where, sample_weight=sample_weight)
+            terms[f"{name}_{seen + 1}" if seen else name] = _times(scale, value)
+        return terms
+
+    def parts(
+        self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
+    ) -> Mean:
+        mean: Mean | None = None
+        for loss, scale in reversed(list(zip(self.losses, self.scales, strict=True))):
+            part = loss.parts(*arrays, where=where, sample_weight=sample_weight)
+            mean = Mean(_times(scale, part.total), part.weight, rest=mean)
+        assert mean is not None  # a sum has terms
+        return mean
+
+    def __repr__(self) -> str:
+        scaled = zip(self.losses, self.scales, strict=True)
+        return " + ".join(repr(loss) if _same(scale, 1.0) else f"{_shown(scale)} * {loss!r}" for loss, scale in scaled)
+
+
+def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
+    """Transform a loss so that it returns its mean unfinished, as a [`Mean`][jaxloss.Mean] that adds up.
+
+    `jaxloss.parts(loss)(*arrays, **options).value` equals `loss(*arrays, **options)`. Add the parts of several
+    batches (`a + b`), or sum them over a mesh axis (`jax.lax.psum`), before asking for the value: the average of the
+    batches' means is wrong wherever they hold different numbers of unmasked elements.
+
+    Args:
+        loss: a function of this library, your own that takes `reduction` and ends in [`reduce`][jaxloss.reduce], or
+            an option object.
+
+    Returns:
+        A function of the same arguments, `reduction` aside, that returns a `Mean`.
+
+    Raises:
+        TypeError: a function that takes no `reduction`.
+        ValueError: when called with a reduction other than `"mean"`.
+
+    Example:
+        >>> predictions, targets = jnp.array([1.0, 2.0, 6.0]), jnp.zeros(3)
+        >>> mean = jaxloss.parts(jaxloss.l1_loss)
+        >>> batches = mean(predictions[:2], targets[:2]) + mean(predictions[2:], targets[2:])
+        >>> print(batches.value, jaxloss.l1_loss(predictions, targets))
+        3.0 3.0
+    """
+    if isinstance(loss, Loss):
+        return loss.parts  # pyright: ignore[reportReturnType]  # whose parameters are those of its __call__
+    if "reduction" not in inspect.signature(loss).parameters:
+        raise TypeError(f"`parts` needs a loss that takes `reduction` and passes it to `jaxloss.reduce`, not {loss}.")
+
+    @functools.wraps(loss)
+    def unfinished(*args: P.args, **kwargs: P.kwargs) -> Mean:
+        if kwargs.setdefault("reduction", "mean") != "mean":
+            raise ValueError(f"`parts` is a mean, unfinished: it cannot take `reduction={kwargs['reduction']!r}`.")
+        kwargs["reduction"] = "parts"
+        pair = loss(*args, **kwargs)
+        return Mean(pair[0], pair[1])
+
+    return unfinished
+
+
+def _options(loss: Loss) -> dict[str, object]:
+    return {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}  # pyright: ignore[reportArgumentType]
+
+
+def _scaled(loss: Loss) -> tuple[tuple[Loss, ...], tuple[Scalar, ...]]:
+    return (loss.losses, loss.scales) if isinstance(loss, LossSum) else ((loss,), (1.0,))
+
+
+def _times(scale: Scalar, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.asarray(scale, value.dtype) * value
+
+
+def _concrete(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
+    """An array's value, if it is an array and its value is known."""
+    try:
+        return np.asarray(value) if hasattr(value, "dtype") else None
+    except jax.errors.TracerArrayConversionError:
+        return None
+
+
+def _same(value: object, default: object) -> bool:
+    if hasattr(value, "dtype"):
+        known = _concrete(value)
+        return known is not None and known.ndim == 0 and known.item() == default
+    return value == default
+
+
+def _shown(value: object) -> str:
+    """An option in a loss's repr: short arrays in full, others by dtype and shape."""
+    known = _concrete(value)
+    if known is not None and known.size <= 8:
+        return f"array({np.array2string(known, separator=', ')})"
+    if hasattr(value, "dtype"):
+        return str(jax.typeof(value))
+    return getattr(value, "__name__", repr(value))

@@ -1,0 +1,80 @@
+"""Values and gradients equal PyTorch's, for every Case, input, option set and reduction, in four dtypes."""
+
+from pathlib import Path
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, Case, cotangent
+
+FIXTURES = Path(__file__).parent / "fixtures"
+# What a result may be off by, relative to itself and to the largest of its array: some units in the last place of the
+# dtype that the results have; float64's is what is left of PyTorch's own rounding.
+TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "bfloat16": 1e-2, "float16": 2e-3}
+LOW = ("batched", "large", "tiny")
+
+
+def asked(case: Case, which: str) -> list[pytest.param]:
+    dtypes = ["float64", "float32", *(["bfloat16", "float16"] if which in LOW else [])]
+    return [pytest.param(case, which, dtype, id=f"{case.id}-{which}-{dtype}") for dtype in dtypes]
+
+
+@pytest.mark.parametrize(
+    ("case", "which", "dtype"), [row for case in CASES for which in case.which() for row in asked(case, which)]
+)
+def test_value_and_gradient_equal_pytorchs(case: Case, which: str, dtype: str) -> None:
+    with np.load(FIXTURES / f"{case.id}.npz") as stored:
+        fixture = dict(stored)
+    arrays = tuple(fixture[f"{which}/input/{i}"] for i in range(len(case.arrays(which))))
+    chex.assert_trees_all_equal(arrays, case.arrays(which))
+    option_sets = case.option_sets(arrays)
+    inputs = tuple(jnp.asarray(a, dtype) if a.dtype == np.float64 else jnp.asarray(a) for a in arrays)
+    for number, options in enumerate(option_sets):
+        reductions = [r for r in case.reductions if f"{which}/{number}/{r}" in fixture]
+        for reduction, (value, gradients) in values_and_gradients(case, options, reductions, inputs).items():
+            key = f"{which}/{number}/{reduction}"
+            assert value.dtype == (dtype if reduction == "none" or dtype == "float64" else "float32"), key
+            agree(value, fixture[key], dtype, key, gradient=False)
+            for i, gradient in zip(case.differentiable, gradients, strict=True):
+                assert gradient.dtype == dtype
+                agree(gradient, fixture[f"{key}/{i}"], dtype, f"{key}/{i}", gradient=True)
+
+
+def values_and_gradients(case, options, reductions, inputs):
+    """For each reduction, the value and the gradients of sum(value * cotangent), in one compilation."""
+
+    def one(reduction, inputs):
+        def weighted(*differentiable):
+            given = list(inputs)
+            for i, array in zip(case.differentiable, differentiable, strict=True):
+                given[i] = array
+            value = case.loss(**options, reduction=reduction)(*given)
+            return jnp.sum(value * jnp.asarray(cotangent(value.shape), value.dtype)), value
+
+        chosen = [inputs[i] for i in case.differentiable]
+        gradients, value = jax.grad(weighted, tuple(range(len(chosen))), has_aux=True)(*chosen)
+        return value, gradients
+
+    return jax.jit(lambda inputs: {reduction: one(reduction, inputs) for reduction in reductions})(inputs)
+
+
+def agree(ours, theirs, dtype: str, key: str, *, gradient: bool) -> None:
+    ours = np.asarray(ours, np.float64)
+    # What overflows the dtype is not compared. Where PyTorch's gradient is NaN or infinite, a documented deviation,
+    # ours is finite.
+    comparable = np.isfinite(theirs) & (np.abs(theirs) < float(jnp.finfo(dtype).max))
+    assert not np.isnan(ours).any(), key
+    tolerance = TOLERANCE[dtype]
+    size = np.max(np.abs(theirs), where=comparable, initial=1.0)
+    chex.assert_trees_all_close(
+        np.where(comparable, ours, 0),
+        np.where(comparable, theirs, 0),
+        rtol=tolerance,
+        atol=tolerance * min(size, 100),
+    )
+    if gradient:
+        assert np.isfinite(ours[~np.isfinite(theirs)]).all(), key
+    else:
+        chex.assert_trees_all_equal(ours[np.isinf(theirs)], theirs[np.isinf(theirs)])
