@@ -138,8 +138,8 @@ def multilabel_margin_loss(
     predictions, numbers = filled(predictions, keep, 0.0), filled(numbers, keep, -1)
     listed = jnp.cumsum(numbers == -1, -1) == 0
     valid = (numbers >= 0) & (numbers < predictions.shape[-1])
-    losses = _pairwise_hinge(predictions, numbers, listed) / predictions.shape[-1]
-    losses = nan_unless(jnp.all(valid | ~listed, -1), losses)
+    losses, _ = _pairwise_hinge(predictions, numbers, listed)
+    losses = nan_unless(jnp.all(valid | ~listed, -1), losses) / predictions.shape[-1]
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -150,23 +150,10 @@ class MultiLabelMarginLoss(Loss, fn=multilabel_margin_loss):
 
 
 @jax.custom_jvp
-def _pairwise_hinge(scores: Values, numbers: Integer[Array, "..."], listed: Bool[Array, "..."]) -> Values:
-    """The sum over listed j and classes c that are not listed of max(0, 1 - x_j + x_c)."""
-    return _pairwise_hinge_and_slope(scores, numbers, listed)[0]
-
-
-@_pairwise_hinge.defjvp
-def _pairwise_hinge_jvp(
-    primals: tuple[Values, Integer[Array, "..."], Bool[Array, "..."]], tangents: tuple[Values, object, object]
-) -> tuple[Values, Values]:
-    # The sum is piecewise linear in the scores: its slope is a constant, here and for every further derivative.
-    losses, slope = _pairwise_hinge_and_slope(lax.stop_gradient(primals[0]), *primals[1:])
-    return losses, jnp.sum(slope * tangents[0], -1)
-
-
-def _pairwise_hinge_and_slope(
+def _pairwise_hinge(
     scores: Values, numbers: Integer[Array, "..."], listed: Bool[Array, "..."]
 ) -> tuple[Values, Values]:
+    """The sum over listed j and classes c that are not listed of max(0, 1 - x_j + x_c), and its slope."""
     # One label of every example at a time, as many as the longest list has: no array of all pairs.
     iota = lax.broadcasted_iota(numbers.dtype, scores.shape, scores.ndim - 1)
     longest = jnp.max(jnp.sum(listed, -1), initial=0)
@@ -195,6 +182,15 @@ def _pairwise_hinge_and_slope(
     _, true = lax.while_loop(more, mark, (first, jnp.zeros_like(scores, dtype=bool)))
     _, losses, slope = lax.while_loop(more, add, (first, jnp.zeros_like(scores[..., 0]), jnp.zeros_like(scores)))
     return losses, slope
+
+
+@_pairwise_hinge.defjvp
+def _pairwise_hinge_jvp(
+    primals: tuple[Values, Integer[Array, "..."], Bool[Array, "..."]], tangents: tuple[Values, object, object]
+) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
+    losses, slope = _pairwise_hinge(*primals)
+    # The sum is piecewise linear in the scores, so that its slope does not change.
+    return (losses, slope), (jnp.sum(slope * tangents[0], -1), jnp.zeros_like(slope))
 
 
 def hinge_embedding_loss(
