@@ -59,8 +59,8 @@ def binary_cross_entropy(
         ValueError: shapes that differ, a weight that does not broadcast.
         TypeError: predictions that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.binary_cross_entropy(jnp.array([0.5, 0.9]), jnp.array([1.0, 1.0])).round(4))
+    Examples:
+        >>> print(f"{jaxloss.binary_cross_entropy(jnp.array([0.5, 0.9]), jnp.array([1.0, 1.0])):.4f}")
         0.3993
 
     Source: `torch.nn.BCELoss`.
@@ -124,9 +124,9 @@ def binary_cross_entropy_with_logits(
         ValueError: shapes that differ, a weight that does not broadcast.
         TypeError: logits that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.binary_cross_entropy_with_logits(jnp.array([0.0, 2.0]), jnp.array([1.0, 1.0])).round(4))
-        0.41
+    Examples:
+        >>> print(f"{jaxloss.binary_cross_entropy_with_logits(jnp.array([0.0, 2.0]), jnp.array([1.0, 1.0])):.4f}")
+        0.4100
 
     Source: `torch.nn.BCEWithLogitsLoss`.
     """
@@ -169,9 +169,9 @@ def soft_margin_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.soft_margin_loss(jnp.array([0.0, 2.0]), jnp.array([1, -1])).round(4))
-        1.41
+    Examples:
+        >>> print(f"{jaxloss.soft_margin_loss(jnp.array([0.0, 2.0]), jnp.array([1, -1])):.4f}")
+        1.4100
 
     Source: `torch.nn.SoftMarginLoss`.
     """
@@ -213,9 +213,9 @@ def multilabel_soft_margin_loss(
         ValueError: shapes that differ, a weight that does not broadcast, an empty class axis.
         TypeError: logits that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.multilabel_soft_margin_loss(jnp.array([[0.0, 2.0]]), jnp.array([[1, 1]])).round(4))
-        0.41
+    Examples:
+        >>> print(f"{jaxloss.multilabel_soft_margin_loss(jnp.array([[0.0, 2.0]]), jnp.array([[1, 1]])):.4f}")
+        0.4100
 
     Source: `torch.nn.MultiLabelSoftMarginLoss`.
     """

@@ -63,9 +63,9 @@ def cross_entropy(
         ValueError: shapes that do not match, an empty class axis, an option out of range.
         TypeError: logits that are not real and floating, targets that are neither integers nor floating.
 
-    Example:
+    Examples:
         >>> logits = jnp.array([[2.0, 0.5], [0.5, 2.0], [0.0, 0.0]])
-        >>> print(jaxloss.cross_entropy(logits, jnp.array([0, 1, -100])).round(4))
+        >>> print(f"{jaxloss.cross_entropy(logits, jnp.array([0, 1, -100])):.4f}")
         0.2014
 
     Source: `torch.nn.CrossEntropyLoss`; label smoothing, Szegedy et al., "Rethinking the Inception Architecture for
@@ -211,7 +211,7 @@ def nll_loss(
         ValueError: shapes that do not match, an empty class axis.
         TypeError: log-probabilities that are not real and floating, targets that are not integers.
 
-    Example:
+    Examples:
         >>> log_probs = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
         >>> print(jaxloss.nll_loss(log_probs, jnp.array([0, 1]), reduction="none").round(4))
         [0.6931 0.2877]

@@ -46,10 +46,11 @@ def kl_div(
         ValueError: shapes that differ, an unknown reduction.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> log_predictions = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]]))
         >>> targets = jnp.array([[0.5, 0.5], [1.0, 0.0]])
-        >>> print(jaxloss.kl_div(log_predictions, targets, reduction="batchmean").round(4))
+        >>> divergence = jaxloss.kl_div(log_predictions, targets, reduction="batchmean")
+        >>> print(f"{divergence:.4f}")
         0.0527
 
     Source: `torch.nn.KLDivLoss`; Kullback and Leibler, "On Information and Sufficiency", 1951.

@@ -54,10 +54,10 @@ def pairwise_distance(
         ValueError: shapes that do not broadcast or have no axis.
         TypeError: vectors that are not real and floating.
 
-    Example:
-        >>> a, b = jnp.array([[0.0, 0.0], [1.0, 1.0]]), jnp.array([3.0, 4.0])
-        >>> print(jaxloss.pairwise_distance(a, b).round(4))
-        [5.     3.6056]
+    Examples:
+        >>> a, b = jnp.array([[0.0, 0.0], [3.0, 0.0]]), jnp.array([3.0, 4.0])
+        >>> print(jaxloss.pairwise_distance(a, b, eps=0.0))
+        [5. 4.]
 
     Source: `torch.nn.PairwiseDistance`.
     """
@@ -89,8 +89,8 @@ def cosine_similarity(
         ValueError: shapes that do not broadcast or lack the axis.
         TypeError: vectors that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.cosine_similarity(jnp.array([1.0, 0.0]), jnp.array([1.0, 1.0])).round(4))
+    Examples:
+        >>> print(f"{jaxloss.cosine_similarity(jnp.array([1.0, 0.0]), jnp.array([1.0, 1.0])):.4f}")
         0.7071
 
     Source: `torch.nn.CosineSimilarity`.
@@ -136,9 +136,9 @@ def cosine_embedding_loss(
         ValueError: shapes that do not match.
         TypeError: embeddings that are not real and floating.
 
-    Example:
+    Examples:
         >>> first, second = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([[0.0, 1.0], [1.0, 1.0]])
-        >>> print(jaxloss.cosine_embedding_loss(first, second, jnp.array([1, -1])).round(4))
+        >>> print(f"{jaxloss.cosine_embedding_loss(first, second, jnp.array([1, -1])):.4f}")
         0.8536
 
     Source: `torch.nn.CosineEmbeddingLoss`.
@@ -199,10 +199,10 @@ def triplet_margin_loss(
         ValueError: shapes that do not broadcast, a margin that is not above 0.
         TypeError: vectors that are not real and floating.
 
-    Example:
+    Examples:
         >>> anchor, positive, negative = jnp.zeros((1, 2)), jnp.array([[0.3, 0.4]]), jnp.array([[0.6, 0.8]])
-        >>> print(jaxloss.triplet_margin_loss(anchor, positive, negative).round(4))
-        0.5
+        >>> print(f"{jaxloss.triplet_margin_loss(anchor, positive, negative):.4f}")
+        0.5000
 
     Source: `torch.nn.TripletMarginLoss`; Balntas et al., "Learning Local Feature Descriptors with Triplets and
     Shallow Convolutional Neural Networks", 2016.
@@ -260,11 +260,12 @@ def triplet_margin_with_distance_loss(
             begin that of the vectors.
         TypeError: vectors that are not real and floating.
 
-    Example:
+    Examples:
         >>> anchor, positive, negative = jnp.zeros((1, 2)), jnp.array([[0.3, 0.4]]), jnp.array([[0.6, 0.8]])
         >>> manhattan = lambda a, b: jnp.abs(a - b).sum(-1)
-        >>> print(jaxloss.triplet_margin_with_distance_loss(anchor, positive, negative, distance_function=manhattan))
-        0.3
+        >>> loss = jaxloss.TripletMarginWithDistanceLoss(distance_function=manhattan)
+        >>> print(f"{loss(anchor, positive, negative):.4f}")
+        0.3000
 
     Source: `torch.nn.TripletMarginWithDistanceLoss`.
     """

@@ -29,7 +29,7 @@ class Loss:
 
     Losses add and scale: `L1Loss() + 0.5 * MSELoss()` is a loss, whose `terms` gives the value of each by name.
 
-    Example:
+    Examples:
         >>> loss = jaxloss.HuberLoss(delta=2.0)
         >>> loss, float(loss(jnp.array([0.0, 4.0]), jnp.array([1.0, 1.0])))
         (HuberLoss(delta=2.0), 2.25)
@@ -154,7 +154,7 @@ def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
         TypeError: a function that takes no `reduction`.
         ValueError: when called with a reduction other than `"mean"`.
 
-    Example:
+    Examples:
         >>> predictions, targets = jnp.array([1.0, 2.0, 6.0]), jnp.zeros(3)
         >>> mean = jaxloss.parts(jaxloss.l1_loss)
         >>> batches = mean(predictions[:2], targets[:2]) + mean(predictions[2:], targets[2:])

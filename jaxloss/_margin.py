@@ -60,10 +60,10 @@ def multi_margin_loss(
         ValueError: shapes that do not match, an empty class axis, another `p`.
         TypeError: predictions that are not real and floating, targets that are not integers.
 
-    Example:
+    Examples:
         >>> scores = jnp.array([[0.1, 0.2, 0.4, 0.8]])
-        >>> print(jaxloss.multi_margin_loss(scores, jnp.array([3])).round(4))
-        0.325
+        >>> print(f"{jaxloss.multi_margin_loss(scores, jnp.array([3])):.4f}")
+        0.3250
 
     Source: `torch.nn.MultiMarginLoss`; Crammer and Singer, "On the Algorithmic Implementation of Multiclass
     Kernel-based Vector Machines", 2001.
@@ -123,10 +123,10 @@ def multilabel_margin_loss(
         ValueError: shapes that differ, an empty class axis.
         TypeError: predictions that are not real and floating, targets that are not integers.
 
-    Example:
+    Examples:
         >>> scores, classes = jnp.array([[0.1, 0.2, 0.4, 0.8]]), jnp.array([[3, 0, -1, 1]])
-        >>> print(jaxloss.multilabel_margin_loss(scores, classes).round(4))
-        0.85
+        >>> print(f"{jaxloss.multilabel_margin_loss(scores, classes):.4f}")
+        0.8500
 
     Source: `torch.nn.MultiLabelMarginLoss`.
     """
@@ -221,7 +221,7 @@ def hinge_embedding_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> print(jaxloss.hinge_embedding_loss(jnp.array([0.5, 0.25]), jnp.array([1, -1])))
         0.625
 
@@ -270,7 +270,7 @@ def margin_ranking_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> first, second = jnp.array([1.0, 2.0]), jnp.array([0.0, 3.0])
         >>> print(jaxloss.margin_ranking_loss(first, second, jnp.array([1, 1]), margin=0.5))
         0.75

@@ -27,7 +27,7 @@ class Mean:
         weight: the sum of the weights; the number of elements if there are none.
         rest: of a sum of losses (`a + 0.5 * b`), the means of the further terms, each with a weight of its own.
 
-    Example:
+    Examples:
         >>> halves = Mean(jnp.array(6.0), jnp.array(3.0)) + Mean(jnp.array(2.0), jnp.array(1.0))
         >>> print(halves.value)
         2.0
@@ -82,7 +82,7 @@ def reduce(
         ValueError: an unknown reduction, or a shape that does not fit.
         TypeError: a mask that is not boolean.
 
-    Example:
+    Examples:
         >>> losses = jnp.array([1.0, 2.0, jnp.nan])
         >>> print(reduce(losses, where=jnp.array([True, True, False])))
         1.5
@@ -112,7 +112,7 @@ def reduce(
 def legacy_reduction(size_average: bool | None = None, reduce: bool | None = None) -> Literal["none", "mean", "sum"]:
     """The `reduction` that PyTorch's deprecated pair of flags stands for; a flag that is not given is True.
 
-    Example:
+    Examples:
         >>> print(legacy_reduction(size_average=False), legacy_reduction(reduce=False))
         sum none
     """

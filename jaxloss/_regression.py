@@ -58,7 +58,7 @@ def l1_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> print(jaxloss.l1_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
         1.25
 
@@ -100,7 +100,7 @@ def mse_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> print(jaxloss.mse_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
         2.125
 
@@ -145,7 +145,7 @@ def huber_loss(
         ValueError: shapes that differ, a `delta` that is not above 0.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> print(jaxloss.huber_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
         0.8125
 
@@ -195,7 +195,7 @@ def smooth_l1_loss(
         ValueError: shapes that differ, a negative `beta`.
         TypeError: predictions that are not real and floating.
 
-    Example:
+    Examples:
         >>> print(jaxloss.smooth_l1_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0]), beta=2.0))
         0.53125
 
@@ -250,8 +250,8 @@ def poisson_nll_loss(
         ValueError: shapes that differ.
         TypeError: predictions that are not real and floating.
 
-    Example:
-        >>> print(jaxloss.poisson_nll_loss(jnp.array([0.0, 1.0]), jnp.array([0.0, 3.0])).round(4))
+    Examples:
+        >>> print(f"{jaxloss.poisson_nll_loss(jnp.array([0.0, 1.0]), jnp.array([0.0, 3.0])):.4f}")
         0.3591
 
     Source: `torch.nn.PoissonNLLLoss`.
@@ -312,9 +312,9 @@ def gaussian_nll_loss(
         ValueError: shapes that do not fit, an `eps` that is not above 0.
         TypeError: predictions or variances that are not real and floating.
 
-    Example:
+    Examples:
         >>> means, variances = jnp.array([0.0, 1.0]), jnp.array([1.0, 4.0])
-        >>> print(jaxloss.gaussian_nll_loss(means, jnp.array([1.0, 1.0]), variances).round(4))
+        >>> print(f"{jaxloss.gaussian_nll_loss(means, jnp.array([1.0, 1.0]), variances):.4f}")
         0.5966
 
     Source: `torch.nn.GaussianNLLLoss`; Nix and Weigend, "Estimating the Mean and Variance of the Target Probability

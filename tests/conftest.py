@@ -7,26 +7,19 @@ import os
 import sys
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
-import jax.numpy as jnp
 import jaxtyping
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))  # for `import cases`, and for the hook below
 jaxtyping.install_import_hook("jaxloss", "typecheck.checked")
 
-import jaxloss  # noqa: E402  # after the hook
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-
-@pytest.fixture(autouse=True)
-def _names_in_docstring_examples(doctest_namespace):
-    doctest_namespace.update(jax=jax, jnp=jnp, jaxloss=jaxloss)
 
 
 @pytest.fixture
