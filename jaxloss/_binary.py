@@ -8,7 +8,7 @@ from jaxloss._checks import floats, has_axis, paired, same_shape
 from jaxloss._loss import Loss
 from jaxloss._numerics import TINY, log1p_exp_neg, nan_unless, softplus, times
 from jaxloss._pytree import static
-from jaxloss._reduce import filled, mask, reduce
+from jaxloss._reduce import filled, mask, real, reduce
 from jaxloss._types import Mask, Reduction, Weight
 
 __all__ = [
@@ -254,7 +254,7 @@ def _broadcast(name: str, weight: Real[ArrayLike, "..."] | None, like: Values) -
     """A weight in the shape and dtype of what it multiplies, by NumPy's rules."""
     if weight is None:
         return None
-    weight = jnp.asarray(weight)
+    weight = real(name, weight)
     try:
         return jnp.broadcast_to(weight.astype(like.dtype), like.shape)
     except ValueError:

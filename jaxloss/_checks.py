@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
 from jaxloss._numerics import nan_unless
-from jaxloss._reduce import accumulator, filled, mask
+from jaxloss._reduce import accumulator, filled, floating, mask
 from jaxloss._types import Mask, Scalar
 
 Values = Float[Array, "..."]
@@ -20,11 +20,8 @@ def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]
     converted = {name: jnp.asarray(array) for name, array in arrays.items()}
     for name, array in converted.items():
         whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
-        if not jnp.issubdtype(array.dtype, jnp.floating) and not (whole and name == "targets"):
-            raise TypeError(
-                f"`{name}` has dtype {array.dtype}, but must be real and floating: "
-                f"use `{name}.{'real' if jnp.iscomplexobj(array) else 'astype(jnp.float32)'}`."
-            )
+        if not (whole and name == "targets"):
+            floating(name, array)
     # Integer targets take the floating dtype, as jax.numpy's own promotion does, also where that is set to "strict".
     dtype = jnp.result_type(*(array for array in converted.values() if jnp.issubdtype(array.dtype, jnp.floating)))
     return [array.astype(accumulator(dtype)) for array in converted.values()], dtype
@@ -96,8 +93,8 @@ def option(
     if isinstance(value, int | float):
         if above < value <= at_most and value >= at_least:
             return jnp.asarray(value, like.dtype)
-        wanted = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
-        wanted += f" and at most {at_most:g}" if at_most < math.inf else ""
+        bounds = (("above", above), ("at least", at_least), ("at most", at_most))
+        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
         raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
     number = jnp.asarray(value)
     if number.ndim > 0:

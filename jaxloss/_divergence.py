@@ -7,6 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Shaped
 
 from jaxloss._checks import paired
 from jaxloss._loss import Loss
+from jaxloss._numerics import nan_unless
 from jaxloss._pytree import static
 from jaxloss._reduce import reduce
 from jaxloss._types import BatchReduction, Mask, Weight
@@ -56,12 +57,16 @@ def kl_div(
     Source: `torch.nn.KLDivLoss`; Kullback and Leibler, "On Information and Sufficiency", 1951.
     """
     predictions, targets, dtype = paired(log_predictions, targets, where, name="log_predictions")
+    if not log_target:
+        predictions = nan_unless(targets >= 0, predictions)
     # A target of probability 0 has no term, and neither factor of it may reach the derivatives.
     none = targets == (-jnp.inf if log_target else 0)
     targets, predictions = jnp.where(none, 1.0, targets), jnp.where(none, 0.0, predictions)
     probability, log_probability = (jnp.exp(targets), targets) if log_target else (targets, jnp.log(targets))
     losses = jnp.where(none, 0.0, probability * (log_probability - predictions))
     count = None
+    if reduction not in ("none", "mean", "sum", "batchmean", "parts"):
+        raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean', 'sum' or 'batchmean'.")
     if reduction == "batchmean":
         count = jnp.asarray(1 / max(math.prod(losses.shape[1:]), 1), losses.dtype)
         reduction = "mean"

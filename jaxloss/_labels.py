@@ -9,7 +9,7 @@ from jax.sharding import AxisType
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
 from jaxloss._numerics import custom_jvp, nan_unless
-from jaxloss._reduce import filled, mask
+from jaxloss._reduce import filled, mask, real
 from jaxloss._types import Mask
 
 Values = Float[Array, "..."]
@@ -99,12 +99,15 @@ def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
 
 def signed(targets: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     """Class numbers in a dtype that holds any number of classes, and in which none wraps into range."""
-    return targets.astype(jnp.int64 if targets.dtype.itemsize == 8 else jnp.int32)
+    dtype = jnp.int64 if targets.dtype.itemsize == 8 else jnp.int32
+    if jnp.issubdtype(targets.dtype, jnp.unsignedinteger) and targets.dtype.itemsize >= 4:
+        targets = jnp.minimum(targets, jnp.asarray(jnp.iinfo(dtype).max, targets.dtype))
+    return targets.astype(dtype)
 
 
 def class_weight(weight: Shaped[ArrayLike, "classes"], like: Values, axis: int) -> Values:
     """One weight a class, shaped to multiply `like`."""
-    weight = jnp.asarray(weight)
+    weight = real("weight", weight)
     if weight.shape != (like.shape[axis],):
         raise ValueError(f"`weight` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
     return jnp.expand_dims(weight.astype(like.dtype), [i for i in range(like.ndim) if i != axis])

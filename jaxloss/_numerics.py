@@ -45,7 +45,7 @@ def _absolute_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Valu
 
 def clamp_min(x: Values, floor: Values | float = 0.0) -> Values:
     """max(x, floor), with the derivative 1 at equality. NaN stays NaN."""
-    return jnp.where(x < floor, floor, x)
+    return jnp.where((x < floor) | jnp.isnan(floor), floor, x)
 
 
 def hinge(x: Values) -> Values:

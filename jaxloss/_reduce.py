@@ -80,14 +80,14 @@ def reduce(
 
     Raises:
         ValueError: an unknown reduction, or a shape that does not fit.
-        TypeError: a mask that is not boolean.
+        TypeError: losses that are not real and floating, a mask that is not boolean, weights that are complex.
 
     Examples:
         >>> losses = jnp.array([1.0, 2.0, jnp.nan])
         >>> print(reduce(losses, where=jnp.array([True, True, False])))
         1.5
     """
-    losses = jnp.asarray(losses)
+    losses = floating("losses", losses)
     dtype = losses.dtype if dtype is None else dtype
     losses = losses.astype(accumulator(losses.dtype))
     shape = losses.shape
@@ -97,7 +97,8 @@ def reduce(
     keep = mask(where, shape)
     weight = None
     if sample_weight is not None:
-        weight = filled(fitted("sample_weight", sample_weight, shape).astype(losses.dtype), keep, 0.0)
+        weight = fitted("sample_weight", real("sample_weight", sample_weight), shape)
+        weight = filled(weight.astype(losses.dtype), keep, 0.0)
         losses = losses * weight
     losses = filled(losses, keep, 0.0)
     if reduction == "none":
@@ -134,6 +135,25 @@ def _counted(
     else:
         return jnp.asarray(float(size))
     return jnp.sum(summed) * (size // max(summed.size, 1))  # each one stands for all it broadcasts to
+
+
+def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
+    """An array, which must be real and floating."""
+    array = jnp.asarray(array)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"`{name}` has dtype {array.dtype}, but must be real and floating: "
+            f"use `{name}.{'real' if jnp.iscomplexobj(array) else 'astype(jnp.float32)'}`."
+        )
+    return array
+
+
+def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
+    """An array, which must not be complex."""
+    array = jnp.asarray(array)
+    if jnp.iscomplexobj(array):
+        raise TypeError(f"`{name}` has dtype {array.dtype}, but must be real: use `{name}.real`.")
+    return array
 
 
 def accumulator(dtype: DTypeLike) -> DTypeLike:
@@ -179,6 +199,8 @@ def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -
 def _hint(name: str, array: Shaped[Array, "..."], shape: tuple[int, ...]) -> str:
     """What to type instead, if axes of size 1 would make `array` fit."""
     missing = len(shape) - array.ndim
+    if missing < 0 and array.shape == shape + (1,) * -missing:
+        return f": use `{name}[{', '.join(['...'] + ['0'] * -missing)}]`."
     if missing > 0 and array.ndim > 0:
         if array.shape == shape[: array.ndim]:
             return f": use `{name}[{', '.join(['...'] + ['None'] * missing)}]`."

@@ -261,7 +261,9 @@ def poisson_nll_loss(
         certain = (targets == 0) & (predictions == -jnp.inf)  # a count of 0 at a rate of 0 is no surprise
         losses = jnp.where(certain, 0.0, jnp.exp(predictions) - targets * predictions)
     else:
-        losses = predictions - targets * jnp.log(predictions + option("eps", eps, predictions))
+        eps = option("eps", eps, predictions)
+        predictions = nan_unless(predictions + eps >= 0, predictions)
+        losses = predictions - targets * jnp.log(predictions + eps)
     if full:
         counted = jnp.where(targets > 1, targets, 1.0)
         stirling = counted * jnp.log(counted) - counted + jnp.log(2 * math.pi * counted) / 2
