@@ -72,8 +72,8 @@ class Loss:
         (losses, scales), (more, more_scales) = _scaled(self), _scaled(other)
         return LossSum(losses=losses + more, scales=scales + more_scales)
 
-    def __radd__(self, other: int) -> "Loss":
-        return self if other == 0 else NotImplemented  # sum() starts at 0
+    def __radd__(self, other: object) -> "Loss":
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts at 0
 
     def __mul__(self, scale: Scalar) -> "Loss":
         if isinstance(scale, Loss) or np.ndim(scale) != 0:
@@ -114,11 +114,12 @@ class LossSum(Loss):
     def terms(
         self, *arrays: Shaped[ArrayLike, "..."], where: Mask | None = None, sample_weight: Weight | None = None
     ) -> dict[str, Float[Array, "..."]]:
-        terms: dict[str, Float[Array, ...]] = {}
+        terms: dict[str, Array] = {}
         for loss, scale in zip(self.losses, self.scales, strict=True):
-            name, seen = type(loss).__name__, sum(type(loss).__name__ == name.split("_")[0] for name in terms)
+            name = type(loss).__name__
+            numbered = (f"{name}_{number}" for number in range(2, len(self.losses) + 2))
             value = loss(*arrays, where=where, sample_weight=sample_weight)
-            terms[f"{name}_{seen + 1}" if seen else name] = _times(scale, value)
+            terms[next(name for name in (name, *numbered) if name not in terms)] = _times(scale, value)
         return terms
 
     def parts(
@@ -163,12 +164,13 @@ def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
     """
     if isinstance(loss, Loss):
         return loss.parts  # pyright: ignore[reportReturnType]  # whose parameters are those of its __call__
-    if "reduction" not in inspect.signature(loss).parameters:
+    taken = inspect.signature(loss).parameters
+    if "reduction" not in taken:
         raise TypeError(f"`parts` needs a loss that takes `reduction` and passes it to `jaxloss.reduce`, not {loss}.")
 
     @functools.wraps(loss)
     def unfinished(*args: P.args, **kwargs: P.kwargs) -> Mean:
-        if kwargs.setdefault("reduction", "mean") != "mean":
+        if kwargs.setdefault("reduction", taken["reduction"].default) != "mean":
             raise ValueError(f"`parts` is a mean, unfinished: it cannot take `reduction={kwargs['reduction']!r}`.")
         kwargs["reduction"] = "parts"
         pair = loss(*args, **kwargs)

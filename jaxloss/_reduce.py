@@ -40,8 +40,8 @@ class Mean:
     def __add__(self, other: "Mean") -> "Mean":
         return jax.tree.map(jnp.add, self, other)
 
-    def __radd__(self, other: "Mean | int") -> "Mean":
-        return self if other == 0 else NotImplemented  # sum() starts at 0
+    def __radd__(self, other: object) -> "Mean":
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts at 0
 
     @property
     def value(self) -> Float[Array, "..."]:
@@ -70,8 +70,8 @@ def reduce(
         where: True where an element is kept; the shape of `losses`, or broadcasting to it with as many axes. What it
             leaves out may be NaN, in value and in gradient, if the inputs were filled under the mask as well.
         sample_weight: how much each element counts, $w$; shaped like `where`.
-        count: how much each element adds to the mean's denominator before its weight, $c$; 1 if not given.
-            Class weights are the example: cross-entropy's mean divides by the weights of the labels.
+        count: how much each element adds to the mean's denominator before its weight, $c$, shaped like `where`; 1 if
+            not given. Class weights are the example: cross-entropy's mean divides by the weights of the labels.
         dtype: of the result of `"none"`; that of `losses` if not given.
 
     Returns:
@@ -106,6 +106,8 @@ def reduce(
     total = jnp.sum(losses)
     if reduction == "sum":
         return total
+    if count is not None:
+        count = (count if count.ndim == 0 else fitted("count", count, shape)).astype(losses.dtype)
     mean = Mean(total, _counted(shape, keep, weight, count).astype(total.dtype))
     return mean.value if reduction == "mean" else jnp.stack([mean.total, mean.weight])
 
