@@ -10,51 +10,41 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from inputs import (
+    ELEMENTS,
+    EXAMPLES,
+    MANY_EXAMPLES,
+    Arrays,
+    Inputs,
+    Options,
+    class_weight,
+    classes_first,
+    counts,
+    log_probs_and_probs,
+    logits_and_labels,
+    logits_and_multilabels,
+    logits_and_probabilities,
+    logits_and_soft_labels,
+    means_and_variances,
+    nll_classes_first,
+    pair,
+    probabilities,
+    rates,
+    reference,
+    rowwise_variances,
+    scores_and_label_lists,
+    scores_and_labels,
+    scores_and_signs,
+    scores_scores_signs,
+    snapped,
+    squared_distance,
+    two_log_probs,
+    unsqueezed_variances,
+    vectors,
+    vectors_and_signs,
+)
 
 import jaxloss
-
-Arrays = tuple[np.ndarray, ...]
-Options = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a Case makes inputs from: the shape of the unreduced loss, a size of logits, a number of classes."""
-
-    shape: tuple[int, ...]
-    scale: float = 1.0
-    size: int = 5  # of the class axis, or of a vector
-    seed: int = 0
-
-
-ELEMENTS = {
-    "batched": Inputs((5, 3)),
-    "unbatched": Inputs(()),
-    "vector": Inputs((7,)),
-    "extra": Inputs((2, 3, 2, 2)),
-    "tiny": Inputs((11,), scale=0.02),
-    "large": Inputs((11,), scale=30),
-    "huge": Inputs((11,), scale=1e4),
-}
-EXAMPLES = {
-    "batched": Inputs((5,)),
-    "unbatched": Inputs(()),
-    "single": Inputs((3,), size=1),
-    "prime": Inputs((2,), size=131),
-    "tiny": Inputs((7,), scale=0.02),
-    "large": Inputs((7,), scale=30),
-    "huge": Inputs((7,), scale=1e4),
-}
-MANY_EXAMPLES = EXAMPLES | {"extra": Inputs((2, 3, 2))}
-
-
-def reference(name: str) -> Callable[..., Any]:
-    """PyTorch's function of the same name, which takes the same arrays in the same order."""
-
-    def call(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
-        return getattr(functional, name)(*arrays, reduction=reduction, **options)
-
-    return call
 
 
 @dataclass(frozen=True)
@@ -108,156 +98,6 @@ class Case:
 def resolved(options: Options, arrays: Arrays) -> dict[str, Any]:
     """The options, with the arrays that depend on the inputs made."""
     return {name: value(arrays) if value is class_weight else value for name, value in options.items()}
-
-
-def snapped(values: np.ndarray) -> np.ndarray:
-    """Rounded to 8 binary digits and to 0 below 2**-14: exact in float64, float32, bfloat16 and float16."""
-    mantissa, exponent = np.frexp(values)
-    rounded = np.ldexp(np.round(mantissa * 2**8) / 2**8, exponent)
-    return np.where(np.abs(rounded) < 2**-14, 0.0, rounded)
-
-
-def class_weight(arrays: Arrays) -> np.ndarray:
-    """A weight for each entry of the first array's last axis."""
-    shape = arrays[0].shape[-1:]
-    return np.asarray(0.25 + np.arange(np.prod(shape)).reshape(shape) % 7 / 2)
-
-
-def cotangent(shape: tuple[int, ...]) -> np.ndarray:
-    """What an unreduced loss is weighed with before it is differentiated: numbers that differ, and differ in sign."""
-    return np.cos(np.arange(np.prod(shape, dtype=int))).reshape(shape).round(2)
-
-
-def normal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    return np.asarray(rng.normal(size=shape) * scale)
-
-
-def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(rng.choice([-1.0, 1.0], size=shape))
-
-
-def pair(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return normal(rng, inputs.shape, inputs.scale), normal(rng, inputs.shape, inputs.scale)
-
-
-def counts(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return normal(rng, inputs.shape, min(inputs.scale, 8)), np.asarray(rng.poisson(3, inputs.shape) * 1.0)
-
-
-def rates(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return np.asarray(rng.gamma(2, inputs.scale, inputs.shape) + 0.125), np.asarray(rng.poisson(3, inputs.shape) * 1.0)
-
-
-def means_and_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return (*pair(rng, inputs), np.asarray(rng.gamma(2, inputs.scale, inputs.shape) + 0.125))
-
-
-def rowwise_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return (*pair(rng, inputs), np.asarray(rng.gamma(2, inputs.scale, (*inputs.shape[:-1], 1)) + 0.125))
-
-
-def unsqueezed_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    predictions, targets = pair(rng, inputs)
-    return predictions, targets, np.asarray(rng.gamma(2, inputs.scale, inputs.shape[:-1]) + 0.125)
-
-
-def log_probs_and_probs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return -np.abs(normal(rng, inputs.shape, inputs.scale)) - 0.125, np.asarray(rng.uniform(0.05, 1, inputs.shape))
-
-
-def two_log_probs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    first, second = pair(rng, inputs)
-    return -np.abs(first), -np.abs(second)
-
-
-def probabilities(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return np.asarray(rng.uniform(0.05, 0.95, inputs.shape)), np.asarray(rng.uniform(0, 1, inputs.shape))
-
-
-def logits_and_probabilities(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return normal(rng, inputs.shape, inputs.scale), np.asarray(rng.uniform(0, 1, inputs.shape))
-
-
-def scores_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return normal(rng, inputs.shape, inputs.scale), signs(rng, inputs.shape)
-
-
-def scores_scores_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return (*pair(rng, inputs), signs(rng, inputs.shape))
-
-
-def logits_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    labels = np.asarray(rng.integers(0, inputs.size, inputs.shape))
-    if labels.size > 2:
-        labels.flat[1] = -100
-    return normal(rng, (*inputs.shape, inputs.size), inputs.scale), labels
-
-
-def scores_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(
-        rng.integers(0, inputs.size, inputs.shape)
-    )
-
-
-def logits_and_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    soft = rng.dirichlet(np.ones(inputs.size), inputs.shape) if inputs.size > 1 else np.ones((*inputs.shape, 1))
-    return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(soft)
-
-
-def logits_and_multilabels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    shape = (*inputs.shape, inputs.size)
-    return normal(rng, shape, inputs.scale), np.asarray(rng.integers(0, 2, shape) * 1.0)
-
-
-def scores_and_label_lists(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    """Lists of up to C classes, the rest -1 or, past the first -1, anything; some name a class twice."""
-    shape = (*inputs.shape, inputs.size)
-    lists = rng.integers(0, inputs.size, shape)
-    ends = rng.integers(0, min(inputs.size, 4) + 1, (*inputs.shape, 1))
-    return normal(rng, shape, inputs.scale), np.where(np.arange(inputs.size) == ends, -1, lists)
-
-
-def vectors(number: int) -> Callable[[np.random.Generator, Inputs], Arrays]:
-    def make(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-        return tuple(normal(rng, (*inputs.shape, inputs.size), inputs.scale) for _ in range(number))
-
-    return make
-
-
-def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    return (*vectors(2)(rng, inputs), signs(rng, inputs.shape))
-
-
-def squared_distance(a: Any, b: Any) -> Any:
-    return ((a - b) ** 2).sum(-1)
-
-
-def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
-    """PyTorch's class axis is 1, and it has no z-loss: that is written out."""
-    options = dict(options)
-    z_loss = options.pop("z_loss", 0.0)
-    logits, targets = arrays
-    name = options.pop("name", "cross_entropy")
-    call = getattr(functional, name)
-
-    def first(array: Any) -> Any:
-        return array.movedim(-1, 1).contiguous() if array.ndim > 1 else array
-
-    soft = targets.is_floating_point()
-    losses = call(
-        first(logits), first(targets) if soft else targets, reduction="none" if z_loss else reduction, **options
-    )
-    if not z_loss:
-        return losses
-    kept = (targets != options.get("ignore_index", -100)) if not soft else losses == losses
-    losses = losses + z_loss * kept * logits.logsumexp(-1) ** 2
-    weight = options.get("weight")
-    count = kept.double() if weight is None or soft else kept * weight[targets.clamp_min(0)]
-    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / count.sum()}[reduction]
-
-
-def nll_classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
-    return classes_first(functional, arrays, reduction, {**options, "name": "nll_loss"})
 
 
 INF = np.inf

@@ -1,17 +1,18 @@
 """What holds for every loss, over every Case and option set; and, for every law, a loss that breaks it."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import breakers
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Arrays, cotangent
+from cases import CASES
+from inputs import Arrays, cotangent
 from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
 
@@ -295,102 +296,24 @@ def test_law(subject: Subject, law: Callable[[Subject], None]) -> None:
     law(subject)
 
 
-# A loss that breaks each law, in the way that losses do: a law that these pass would prove nothing.
-
-
-def plain(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce((x - t) ** 2, **keywords)
-
-
-calls = itertools.count(1.0)
-
-
-def keeping_a_state(x: Any, t: Any, **keywords: Any) -> Any:
-    return plain(x, t, **keywords) * next(calls)
-
-
-def normalised_over_the_batch(x: Any, t: Any, **keywords: Any) -> Any:
-    return plain(x / jnp.mean(x), t, **keywords)
-
-
-@jax.custom_vjp
-def _reverse_only(x: Any) -> Any:
-    return x**2
-
-
-_reverse_only.defvjp(lambda x: (x**2, x), lambda x, ct: (2 * x * ct,))
-
-
-def without_forward_mode(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce(_reverse_only(x - t), **keywords)
-
-
-def with_a_constant_for_a_factor(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce((x - t) * jax.lax.stop_gradient(x - t), **keywords)
-
-
-def dividing_by_all(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
-    total = plain(x, t, reduction="sum" if reduction == "mean" else reduction, where=where, **keywords)
-    return total / x.size if reduction == "mean" else total
-
-
-def not_normalising_weights(x: Any, t: Any, reduction: str = "mean", sample_weight: Any = 1.0, **keywords: Any) -> Any:
-    return jaxloss.reduce((x - t) ** 2 * jnp.asarray(sample_weight, x.dtype), reduction, **keywords)
-
-
-def of_nothing_is_nan(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
-    losses = (x - t) ** 2
-    return losses if reduction == "none" else jnp.mean(losses, where=jnp.broadcast_to(where, losses.shape))
-
-
-def unmasked_when_unreduced(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
-    return plain(x, t, reduction=reduction, where=None if reduction == "none" else where, **keywords)
-
-
-def parts_of_weight_one(x: Any, t: Any, reduction: str = "mean", **keywords: Any) -> Any:
-    if reduction == "parts":
-        return jnp.stack([plain(x, t, **keywords), jnp.ones(())])
-    return plain(x, t, reduction=reduction, **keywords)
-
-
-def rounding_the_losses(x: Any, t: Any, **keywords: Any) -> Any:
-    return plain(x, t, **keywords).astype(x.dtype)
-
-
-def nan_beside_the_point(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce(jnp.where(x == x, (x - t) ** 2, (x - x) / (x - x)), **keywords)
-
-
-def weighing_by_position(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce((x - t) ** 2 * jnp.arange(len(x), dtype=x.dtype)[:, None], **keywords)
-
-
-def looking_at_a_value(x: Any, t: Any, **keywords: Any) -> Any:
-    return plain(x, t, **keywords) if float(x[0, 0]) > -np.inf else 0.0
-
-
-def below_zero(x: Any, t: Any, **keywords: Any) -> Any:
-    return jaxloss.reduce((x - t) ** 2 - 1, **keywords)
-
-
 BREAKERS = {
-    jitted_equals_eager: keeping_a_state,
-    vmapped_equals_a_loop: keeping_a_state,
-    forward_mode_equals_reverse_mode: without_forward_mode,
-    derivatives_equal_finite_differences: with_a_constant_for_a_factor,
-    nan_under_the_mask_changes_nothing: plain,  # masks what it computed, not what it was given
-    masking_equals_dropping: dividing_by_all,
-    whole_weights_equal_repeating: not_normalising_weights,
-    nothing_kept_is_zero: of_nothing_is_nan,
-    unreduced_losses_add_up_to_the_sum: unmasked_when_unreduced,
-    parts_of_halves_add_up_to_the_mean: parts_of_weight_one,
-    low_precision_is_summed_in_float32: rounding_the_losses,
-    no_nan_arises_on_the_way: nan_beside_the_point,
-    order_does_not_matter: weighing_by_position,
-    an_empty_batch_is_zero: of_nothing_is_nan,
-    other_values_do_not_compile_again: looking_at_a_value,
-    transformations_compose: normalised_over_the_batch,
-    a_loss_that_cannot_be_negative_is_not: below_zero,
+    jitted_equals_eager: breakers.keeping_a_state,
+    vmapped_equals_a_loop: breakers.keeping_a_state,
+    forward_mode_equals_reverse_mode: breakers.without_forward_mode,
+    derivatives_equal_finite_differences: breakers.with_a_constant_for_a_factor,
+    nan_under_the_mask_changes_nothing: breakers.plain,  # masks what it computed, not what it was given
+    masking_equals_dropping: breakers.dividing_by_all,
+    whole_weights_equal_repeating: breakers.not_normalising_weights,
+    nothing_kept_is_zero: breakers.of_nothing_is_nan,
+    unreduced_losses_add_up_to_the_sum: breakers.unmasked_when_unreduced,
+    parts_of_halves_add_up_to_the_mean: breakers.parts_of_weight_one,
+    low_precision_is_summed_in_float32: breakers.rounding_the_losses,
+    no_nan_arises_on_the_way: breakers.nan_beside_the_point,
+    order_does_not_matter: breakers.weighing_by_position,
+    an_empty_batch_is_zero: breakers.of_nothing_is_nan,
+    other_values_do_not_compile_again: breakers.looking_at_a_value,
+    transformations_compose: breakers.normalised_over_the_batch,
+    a_loss_that_cannot_be_negative_is_not: breakers.below_zero,
 }
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case, cotangent
+from cases import CASES, Case
+from inputs import cotangent
 
 FIXTURES = Path(__file__).parent / "fixtures"
 # What a result may be off by, relative to itself and to the largest of its array: some units in the last place of the

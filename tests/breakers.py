@@ -1,0 +1,85 @@
+"""Losses that break a law each, in the way that losses do: a law that these pass would prove nothing."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxloss
+
+
+def plain(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce((x - t) ** 2, **keywords)
+
+
+calls = itertools.count(1.0)
+
+
+def keeping_a_state(x: Any, t: Any, **keywords: Any) -> Any:
+    return plain(x, t, **keywords) * next(calls)
+
+
+def normalised_over_the_batch(x: Any, t: Any, **keywords: Any) -> Any:
+    return plain(x / jnp.mean(x), t, **keywords)
+
+
+@jax.custom_vjp
+def _reverse_only(x: Any) -> Any:
+    return x**2
+
+
+_reverse_only.defvjp(lambda x: (x**2, x), lambda x, ct: (2 * x * ct,))
+
+
+def without_forward_mode(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce(_reverse_only(x - t), **keywords)
+
+
+def with_a_constant_for_a_factor(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce((x - t) * jax.lax.stop_gradient(x - t), **keywords)
+
+
+def dividing_by_all(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
+    total = plain(x, t, reduction="sum" if reduction == "mean" else reduction, where=where, **keywords)
+    return total / x.size if reduction == "mean" else total
+
+
+def not_normalising_weights(x: Any, t: Any, reduction: str = "mean", sample_weight: Any = 1.0, **keywords: Any) -> Any:
+    return jaxloss.reduce((x - t) ** 2 * jnp.asarray(sample_weight, x.dtype), reduction, **keywords)
+
+
+def of_nothing_is_nan(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
+    losses = (x - t) ** 2
+    return losses if reduction == "none" else jnp.mean(losses, where=jnp.broadcast_to(where, losses.shape))
+
+
+def unmasked_when_unreduced(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
+    return plain(x, t, reduction=reduction, where=None if reduction == "none" else where, **keywords)
+
+
+def parts_of_weight_one(x: Any, t: Any, reduction: str = "mean", **keywords: Any) -> Any:
+    if reduction == "parts":
+        return jnp.stack([plain(x, t, **keywords), jnp.ones(())])
+    return plain(x, t, reduction=reduction, **keywords)
+
+
+def rounding_the_losses(x: Any, t: Any, **keywords: Any) -> Any:
+    return plain(x, t, **keywords).astype(x.dtype)
+
+
+def nan_beside_the_point(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce(jnp.where(x == x, (x - t) ** 2, (x - x) / (x - x)), **keywords)
+
+
+def weighing_by_position(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce((x - t) ** 2 * jnp.arange(len(x), dtype=x.dtype)[:, None], **keywords)
+
+
+def looking_at_a_value(x: Any, t: Any, **keywords: Any) -> Any:
+    return plain(x, t, **keywords) if float(x[0, 0]) > -np.inf else 0.0
+
+
+def below_zero(x: Any, t: Any, **keywords: Any) -> Any:
+    return jaxloss.reduce((x - t) ** 2 - 1, **keywords)
