@@ -40,8 +40,8 @@ def cross_entropy(
        \ell = -\sum_c w_c\, t_c \log \frac{e^{x_c}}{\sum_k e^{x_k}} $$
 
     With class numbers, the mean divides by the sum of the labels' class weights; with probabilities, by the number of
-    examples. The largest logit is subtracted first and never enters the sum, so the loss keeps its digits where one
-    class dominates and at any offset of the logits.
+    examples. The label's own term is left out of the sum (without labels the largest one) and added exactly, so the
+    loss keeps its digits where one class dominates and at any offset of the logits.
 
     Args:
         logits: (N..., C), unnormalised log-probabilities. A logit of -inf rules its class out.
@@ -80,17 +80,19 @@ def cross_entropy(
     else:
         target = labels(targets, floating[0], axis, where, ignore_index=ignore_index)
     logits = floating[0]
-    checked = option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
-    smoothing = None if _off(label_smoothing) else checked
+    smoothing = None
+    if not _off(label_smoothing):
+        smoothing = option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
     classes = None if weight is None else class_weight(weight, logits, axis)
 
     # Examples left out are filled in what is computed per example: a filled copy of the logits would cost as much
     # memory as their gradient. What is subtracted from all logits does not change the result.
     largest = jax.lax.stop_gradient(jnp.max(logits, axis, keepdims=True))
     given = logits, largest, classes, smoothing, axis
-    losses, log_sum, count = (
-        _of_labels(target, *given) if isinstance(target, Labels) else _of_probabilities(target, *given)
-    )
+    if isinstance(target, Labels):
+        losses, log_sum, count = _of_labels(target, *given)
+    else:
+        losses, log_sum, count = _of_probabilities(target, *given)
     if not _off(z_loss):
         losses += option("z_loss", z_loss, logits) * jnp.square(filled(largest, target.keep, 0.0) + log_sum)
     return _reduced(losses, axis, reduction, target.keep, sample_weight, count, dtype)

@@ -244,7 +244,8 @@ def poisson_nll_loss(
         sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A rate below `-eps` has the loss NaN.
+        A scalar, or the losses in the inputs' shape. A rate below `-eps` is NaN, gradient included, and so is a
+        log-rate of -inf for a count of 0, as in PyTorch.
 
     Raises:
         ValueError: shapes that differ.
@@ -258,8 +259,7 @@ def poisson_nll_loss(
     """
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     if log_input:
-        certain = (targets == 0) & (predictions == -jnp.inf)  # a count of 0 at a rate of 0 is no surprise
-        losses = jnp.where(certain, 0.0, jnp.exp(predictions) - targets * predictions)
+        losses = jnp.exp(predictions) - targets * predictions
     else:
         eps = option("eps", eps, predictions)
         predictions = nan_unless(predictions + eps >= 0, predictions)
