@@ -1,10 +1,9 @@
-"""Option objects: the function's options as a pytree, frozen, comparable, saved and restored; and sums of them."""
+"""Option objects: the function's options as a pytree, frozen, comparable, saved and restored."""
 
 import copy
 import dataclasses
 import inspect
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import chex
@@ -299,125 +298,3 @@ def test_carried_through_a_scan() -> None:
     assert type(scanned) is jaxloss.HuberLoss
     assert scanned.delta > deltas[-1] > deltas[0]
     chex.assert_trees_all_close((scanned.delta, deltas), (looped.delta, jnp.stack(by_loop)), rtol=1e-14)
-
-
-# Sums
-
-
-def test_sums_add_scale_and_flatten() -> None:
-    a, b, c = jaxloss.L1Loss(), jaxloss.MSELoss(), jaxloss.HuberLoss(delta=2.0)
-    assert sum([a, b]) == a + b
-    assert sum([a]) is a
-    nested = (a + 2.0 * b) + 0.5 * (c + 3.0 * a)
-    assert nested.losses == (a, b, c, a)
-    assert nested.scales == (1.0, 2.0, 0.5, 1.5)
-    assert a + (b + c) == (a + b) + c
-    assert 2.0 * (a * 3.0) == 6.0 * a
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(a + 0.5 * c)]
-    assert paths == [".losses[1].delta", ".scales[0]", ".scales[1]"]
-
-
-@pytest.mark.parametrize("scale", [np.float32(0.5), np.float64(0.5), np.array(0.5), jnp.array(0.5), jnp.float32(0.5)])
-def test_scalars_of_every_kind_scale(scale: object) -> None:
-    assert scale * jaxloss.L1Loss() == 0.5 * jaxloss.L1Loss()
-    assert jaxloss.L1Loss() * scale == 0.5 * jaxloss.L1Loss()
-    value = (scale * jaxloss.L1Loss())(PREDICTIONS, TARGETS)
-    chex.assert_trees_all_equal(value, 0.5 * jaxloss.l1_loss(PREDICTIONS, TARGETS))
-
-
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        lambda loss: loss + 1.0,
-        lambda loss: 1.0 + loss,
-        lambda loss: loss + None,
-        lambda loss: np.ones(3) + loss,
-        lambda loss: jnp.zeros(3) + loss,
-        lambda loss: loss * loss,
-        lambda loss: np.ones(3) * loss,
-        lambda loss: loss * jnp.ones(3),
-        lambda loss: jnp.ones(3) * loss,
-    ],
-)
-@pytest.mark.usefixtures("untyped")
-def test_only_losses_add_and_only_numbers_scale(nonsense: Callable[[jaxloss.Loss], object]) -> None:
-    with pytest.raises(TypeError, match="unsupported operand|not implemented"):  # the latter is NumPy's
-        nonsense(jaxloss.L1Loss())
-
-
-class Snake_Loss(jaxloss.Loss, fn=jaxloss.mse_loss):
-    """A class of the user's, with an underscore in its name."""
-
-    reduction: str = jaxloss.static("mean")
-
-
-class L1Loss_2(Snake_Loss, fn=jaxloss.mse_loss):
-    """One named like the second `L1Loss` of a sum."""
-
-
-@pytest.mark.parametrize(
-    ("losses", "names"),
-    [
-        ([jaxloss.L1Loss()], ["L1Loss"]),
-        ([jaxloss.L1Loss(), jaxloss.MSELoss()], ["L1Loss", "MSELoss"]),
-        ([jaxloss.L1Loss(), jaxloss.MSELoss(), jaxloss.L1Loss()], ["L1Loss", "MSELoss", "L1Loss_2"]),
-        ([jaxloss.L1Loss()] * 3 + [jaxloss.MSELoss()] * 2, ["L1Loss", "L1Loss_2", "L1Loss_3", "MSELoss", "MSELoss_2"]),
-        ([jaxloss.HuberLoss(), jaxloss.HuberLoss(delta=3.0)], ["HuberLoss", "HuberLoss_2"]),
-        ([Snake_Loss(), jaxloss.L1Loss(), Snake_Loss()], ["Snake_Loss", "L1Loss", "Snake_Loss_2"]),
-        ([jaxloss.L1Loss(), L1Loss_2(), jaxloss.L1Loss()], None),
-        ([L1Loss_2(), jaxloss.L1Loss(), jaxloss.L1Loss()], None),
-    ],
-)
-def test_terms_have_names_of_their_own_and_add_up(losses: list[jaxloss.Loss], names: list[str] | None) -> None:
-    scales = [2.0**-i for i in range(len(losses))]
-    total = sum(scale * loss for scale, loss in zip(scales, losses, strict=True))
-    values = [scale * loss(PREDICTIONS, TARGETS) for scale, loss in zip(scales, losses, strict=True)]
-    terms = total.terms(PREDICTIONS, TARGETS)
-    assert len(terms) == len(losses)
-    assert names is None or list(terms) == names
-    chex.assert_trees_all_equal(list(terms.values()), values)
-    chex.assert_trees_all_close(total(PREDICTIONS, TARGETS), sum(values), rtol=1e-15)
-
-
-def test_gradient_with_respect_to_the_scales_is_the_terms_unscaled() -> None:
-    slopes = jax.jit(jax.grad(lambda loss: loss(PREDICTIONS, TARGETS)))
-    both = jaxloss.HuberLoss(delta=2.0) + 0.5 * jaxloss.L1Loss()
-    gradient = slopes(both)
-    terms = [loss(PREDICTIONS, TARGETS) for loss in both.losses]
-    chex.assert_trees_all_close(list(gradient.scales), terms, rtol=1e-15)
-    alone = slopes(both.losses[0])
-    chex.assert_trees_all_close(gradient.losses[0].delta, alone.delta, rtol=1e-15)
-
-
-def test_masks_and_weights_reach_every_term() -> None:
-    shared = {"where": jnp.array([True, False, True]), "sample_weight": jnp.array([1.0, 2.0, 3.0])}
-    predictions = PREDICTIONS.at[1].set(jnp.nan)
-    both = jaxloss.HuberLoss() + 0.5 * jaxloss.L1Loss()
-    wanted = jaxloss.huber_loss(predictions, TARGETS, **shared) + 0.5 * jaxloss.l1_loss(predictions, TARGETS, **shared)
-    assert jnp.isfinite(wanted)
-    chex.assert_trees_all_close(both(predictions, TARGETS, **shared), wanted, rtol=1e-15)
-    chex.assert_trees_all_close(jaxloss.parts(both)(predictions, TARGETS, **shared).value, wanted, rtol=1e-15)
-
-
-def test_parts_of_a_sum_add_up_though_its_terms_weigh_differently() -> None:
-    rng = np.random.default_rng(0)
-    logits, labels = jnp.asarray(rng.normal(size=(8, 3))), jnp.array([0, 1, 0, 0, 2, 2, 1, 0])
-    weighted = jaxloss.CrossEntropyLoss(weight=jnp.array([1.0, 0.25, 4.0]), ignore_index=0)
-    both = weighted + 0.5 * jaxloss.CrossEntropyLoss(label_smoothing=0.1) + 2.0 * weighted
-    unfinished = jax.jit(jaxloss.parts(both))
-    first, second = unfinished(logits[:4], labels[:4]), unfinished(logits[4:], labels[4:])
-    # The weights of the terms differ, and so do their shares of the two halves: no single division would do.
-    assert float(first.weight) == 0.25
-    assert float(second.weight) == 8.25
-    assert float(first.rest.weight) == float(second.rest.weight) == 4.0
-    wanted = jax.jit(both)(logits, labels)
-    for value in ((first + second).value, sum([first, second]).value, unfinished(logits, labels).value):
-        chex.assert_trees_all_close(value, wanted, rtol=1e-14)
-    mapped = jax.jit(jax.vmap(unfinished))(logits.reshape(2, 4, 3), labels.reshape(2, 4))
-    summed = jax.tree.map(lambda leaf: leaf.sum(0), mapped)
-    chex.assert_trees_all_close(summed.value, wanted, rtol=1e-14)
-
-
-def test_a_mean_that_is_none_has_no_parts() -> None:
-    with pytest.raises(ValueError, match="reduction='sum'"):
-        jaxloss.parts(jaxloss.L1Loss() + jaxloss.MSELoss(reduction="sum"))(PREDICTIONS, TARGETS)

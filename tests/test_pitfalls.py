@@ -6,66 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, Case
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from pitfalls import EXACT, INF, NAN, a, finite, value_and_grads
 
 import jaxloss
-
-NAN, INF = np.nan, np.inf
-EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64 with room for a different order of summation
-
-
-def a(values, dtype=np.float64) -> jax.Array:
-    return jnp.asarray(np.asarray(values, dtype))
-
-
-def value_and_grads(fn, *arrays: jax.Array):
-    """The value, and the gradient in every floating array, of a loss reduced to a number."""
-    floating = tuple(n for n, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
-    return jax.value_and_grad(fn, floating)(*arrays)
-
-
-def finite(tree) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
-
-
-# Labels that are no class -----------------------------------------------------------------------------------------
-
-
-def test_cross_entropy_label_minus_one_is_not_the_last_class() -> None:
-    logits = a([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
-    value, (gradient,) = value_and_grads(lambda x: jaxloss.cross_entropy(x, a([-1, 1], int)), logits)
-    assert np.isnan(value)
-    assert np.isnan(gradient[0]).all()
-    assert np.isfinite(gradient[1]).all()
-
-
-def test_cross_entropy_label_past_the_last_class_has_no_finite_gradient() -> None:
-    logits = a([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
-    value, (gradient,) = value_and_grads(lambda x: jaxloss.cross_entropy(x, a([1, 3], int)), logits)
-    assert np.isnan(value)
-    assert np.isnan(gradient[1]).all()
-    assert np.isfinite(gradient[0]).all()
-
-
-def test_cross_entropy_label_minus_100_is_ignored() -> None:
-    logits = a([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
-    value, (gradient,) = value_and_grads(lambda x: jaxloss.cross_entropy(x, a([-100, 1], int)), logits)
-    alone, (gradient_alone,) = value_and_grads(lambda x: jaxloss.cross_entropy(x, a([1], int)), logits[1:])
-    chex.assert_trees_all_equal((value, gradient), (alone, jnp.concatenate([jnp.zeros((1, 3)), gradient_alone])))
-
-
-def test_cross_entropy_of_a_ruled_out_target_is_infinite_and_not_negative() -> None:
-    assert jaxloss.cross_entropy(a([[-INF, 1.0, 2.0]]), a([0], int)) == INF
-
-
-def test_cross_entropy_of_a_ruled_out_other_class_has_a_clean_gradient() -> None:
-    ruled_out, two = a([[-INF, 1.0, 2.0]]), a([[1.0, 2.0]])
-    for targets, fewer in ((a([1], int), a([0], int)), (a([[0.0, 0.25, 0.75]]), a([[0.25, 0.75]]))):
-        value, gradient = jax.value_and_grad(jaxloss.cross_entropy)(ruled_out, targets)
-        wanted, wanted_gradient = jax.value_and_grad(jaxloss.cross_entropy)(two, fewer)
-        chex.assert_trees_all_close(value, wanted, **EXACT)
-        chex.assert_trees_all_close(gradient, jnp.pad(wanted_gradient, ((0, 0), (1, 0))), **EXACT)
-
 
 # Nothing, or NaN, to average --------------------------------------------------------------------------------------
 
@@ -84,45 +27,6 @@ def test_all_ignored_is_zero_with_a_zero_gradient(fn, targets, keywords) -> None
     logits = a([[1.0, NAN, 3.0], [0.0, 1.0, INF]])
     value, (gradient,) = value_and_grads(lambda x: fn(x, a(targets, int), **keywords), logits)
     chex.assert_trees_all_equal((value, gradient), (jnp.zeros(()), jnp.zeros((2, 3))))
-
-
-@pytest.mark.parametrize("options", [{}, {"weight": a([1.0, 2.0, 3.0]), "label_smoothing": 0.5, "z_loss": 0.5}])
-def test_cross_entropy_ignored_row_of_nan_is_clean_to_the_second_derivative(options) -> None:
-    kept = a([[0.0, 1.0, -0.5]])
-
-    def ignoring(x):
-        return jaxloss.cross_entropy(x, a([-100, 1], int), **options)
-
-    def alone(x):
-        return jaxloss.cross_entropy(x, a([1], int), **options)
-
-    def derivatives(fn):
-        first, forward, reverse = jax.value_and_grad(fn), jax.jacfwd(jax.jacfwd(fn)), jax.jacrev(jax.jacrev(fn))
-        return jax.jit(lambda x: (*first(x), jax.hessian(fn)(x), forward(x), reverse(x)))
-
-    value, gradient, *second = derivatives(alone)(kept)
-    assert np.abs(second[0]).max() > 0.1
-    rows = ((1, 0), (0, 0))
-    wanted = value, jnp.pad(gradient, rows), *[jnp.pad(each, rows * 2) for each in second]
-    of_both = derivatives(ignoring)
-    for junk in (NAN, INF, -INF):
-        chex.assert_trees_all_close(of_both(jnp.concatenate([jnp.full((1, 3), junk), kept])), wanted, **EXACT)
-
-
-def test_probabilities_of_a_masked_row_of_nan_are_clean_to_the_second_derivative() -> None:
-    logits, targets = a([[NAN, 0.0, INF], [0.0, 1.0, -0.5]]), a([[NAN, 0.5, 0.5], [0.25, 0.5, 0.25]])
-
-    def masked(x, t):
-        return jaxloss.cross_entropy(x, t, where=a([False, True], bool))
-
-    value, gradients = value_and_grads(masked, logits, targets)
-    wanted, wanted_gradients = value_and_grads(jaxloss.cross_entropy, logits[1:], targets[1:])
-    rows = ((1, 0), (0, 0))
-    chex.assert_trees_all_close(value, wanted, **EXACT)
-    chex.assert_trees_all_close(gradients, tuple(jnp.pad(g, rows) for g in wanted_gradients), **EXACT)
-    second = jax.jit(jax.hessian(masked))(logits, targets)
-    wanted_second = jax.jit(jax.hessian(jaxloss.cross_entropy))(logits[1:], targets[1:])
-    chex.assert_trees_all_close(second, jnp.pad(wanted_second, rows * 2), **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -170,37 +74,6 @@ def test_weights_normalise() -> None:
 
 
 # Precision --------------------------------------------------------------------------------------------------------
-
-
-def test_bfloat16_mean_over_4096_rows_is_log_10() -> None:
-    value = jaxloss.cross_entropy(jnp.zeros((4096, 10), jnp.bfloat16), jnp.zeros(4096, jnp.int32))
-    assert value.dtype == jnp.float32
-    chex.assert_trees_all_close(float(value), np.log(10), rtol=2e-6)  # 4096 roundings of float32; PyTorch: 2.2656
-
-
-@pytest.mark.parametrize(
-    "targets", [np.array([0], np.int32), np.array([[1, 0]], np.float32)], ids=["label", "probability"]
-)
-def test_small_cross_entropy_keeps_its_digits(targets: np.ndarray) -> None:
-    logits = a([[16.0, 0.4]], np.float32)
-    true = np.log1p(np.exp(-15.6))
-    # In float32 16 + 1e-7 is 16, and what is left when the logit is subtracted is nothing.
-    naive = jax.nn.logsumexp(logits, axis=-1)[0] - logits[0, 0]
-    assert abs(float(naive) - true) > 0.1 * true
-    value, gradient = jax.value_and_grad(jaxloss.cross_entropy)(logits, jnp.asarray(targets))
-    assert value.dtype == jnp.float32
-    chex.assert_trees_all_close(float(value), true, rtol=1e-6)  # half a unit in the last place of 15.6 is 5e-7 of it
-    slope = np.exp(-15.6) / (1 + np.exp(-15.6))
-    chex.assert_trees_all_close(np.asarray(gradient[0, 1], np.float64), slope, rtol=1e-6)
-    if targets.ndim == 1:  # softmax - one_hot, whose difference is gone in float32 too, is not what is computed
-        chex.assert_trees_all_close(np.asarray(gradient[0, 0], np.float64), -slope, rtol=1e-6)
-
-
-@pytest.mark.parametrize("offset", [1e4, -1e4])
-def test_cross_entropy_keeps_its_digits_at_an_offset(offset: float) -> None:
-    logits = a([[0.5, 0.0, -1.0]], np.float32)
-    moved = jaxloss.cross_entropy(logits * 2 + offset, a([0], np.int32))
-    chex.assert_trees_all_equal(moved, jaxloss.cross_entropy(logits * 2, a([0], np.int32)))
 
 
 def test_soft_margin_is_finite_at_1e4() -> None:
@@ -379,121 +252,3 @@ def test_gradient_at_a_kink_is_pytorchs(fn, arrays, wanted) -> None:
     _, gradients = value_and_grads(fn, *map(a, arrays))
     # 1e-12 under the roots of cosine_embedding_loss is PyTorch's.
     chex.assert_trees_all_close(gradients, tuple(map(a, wanted)), rtol=1e-12, atol=2e-12)
-
-
-def test_row_of_impossible_logits_is_nan_and_clean_under_the_mask() -> None:
-    # The gradient of jax.nn.logsumexp is NaN there in every row's mask too.
-    logits = a([[-INF, -INF], [0.0, 1.0]])
-    assert np.isnan(jaxloss.cross_entropy(logits, a([0, 1], int)))
-    value, (gradient,) = value_and_grads(
-        lambda x: jaxloss.cross_entropy(x, a([0, 1], int), where=a([False, True], bool)), logits
-    )
-    chex.assert_trees_all_close(value, jnp.log1p(jnp.exp(-1.0)), **EXACT)
-    chex.assert_trees_all_equal(gradient[0], jnp.zeros(2))
-
-
-# Derivatives of every kind ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("soft", [False, True], ids=["label", "probability"])
-def test_cross_entropy_has_forward_mode_and_second_derivatives(soft: bool) -> None:
-    logits = a([0.5, -1.0, 2.0])
-    targets = a([0.25, 0.0, 0.75]) if soft else a(2, int)
-    probabilities = np.exp(np.asarray(logits)) / np.exp(np.asarray(logits)).sum()
-    one_hot = np.asarray(targets) if soft else np.eye(3)[2]
-    _, along = jax.jvp(lambda x: jaxloss.cross_entropy(x, targets), (logits,), (a([1.0, -2.0, 0.5]),))
-    chex.assert_trees_all_close(along, a((probabilities - one_hot) @ [1.0, -2.0, 0.5]), **EXACT)
-    second = jax.jit(jax.hessian(jaxloss.cross_entropy))(logits, targets)
-    chex.assert_trees_all_close(second, a(np.diag(probabilities) - np.outer(probabilities, probabilities)), **EXACT)
-
-
-def test_probabilities_have_a_gradient() -> None:
-    logits, targets = a([0.5, -1.0, 2.0]), a([0.25, 0.0, 0.75])
-    gradient = jax.grad(jaxloss.cross_entropy, 1)(logits, targets)
-    chex.assert_trees_all_close(gradient, -jax.nn.log_softmax(logits), **EXACT)
-
-
-def test_cotangent_that_is_not_uniform_weighs_each_row() -> None:
-    logits, targets = a([[0.5, -1.0, 2.0], [0.0, 1.0, 0.5]]), a([2, 0], int)
-    _, transposed = jax.vjp(lambda x: jaxloss.cross_entropy(x, targets, reduction="none"), logits)
-    cotangent = a([2.0, -0.5])
-    each = transposed(jnp.ones(2))[0]
-    chex.assert_trees_all_close(transposed(cotangent)[0], each * cotangent[:, None], **EXACT)
-
-
-@pytest.mark.parametrize(("dtype", "copies"), [("float32", 0), ("bfloat16", 1)])
-def test_cross_entropy_gradient_needs_few_copies_of_the_logits(dtype: str, copies: int) -> None:
-    # A CPU computes bfloat16 in one float32 array; optax needs as much as two.
-    shape = (256, 2048)
-    arrays = jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(shape[:1], "int32")
-    used = jax.jit(jax.value_and_grad(jaxloss.cross_entropy)).lower(*arrays).compile().memory_analysis()
-    assert used.temp_size_in_bytes < (copies + 0.05) * 4 * shape[0] * shape[1]
-
-
-# Many devices -----------------------------------------------------------------------------------------------------
-
-LOGITS = np.random.default_rng(0).normal(size=(8, 6)).round(2)
-LABELS = np.array([0, 5, 2, 3, 1, 4, 4, 0])
-SOFT = np.random.default_rng(1).dirichlet(np.ones(6), 8).round(3)
-KEPT = np.arange(8) != 3
-OPTIONS = {"weight": a(np.arange(6.0) / 4 + 0.5), "label_smoothing": 0.125, "z_loss": 0.25}
-
-# The loss, its second argument, and along which mesh axes the two are split.
-BOTH, BATCH = PartitionSpec("data", "classes"), PartitionSpec("data")
-SHARDED = {
-    "labels": (jaxloss.cross_entropy, LABELS, BOTH, BATCH),
-    "labels_and_options": (lambda x, t: jaxloss.cross_entropy(x, t, **OPTIONS), LABELS, BOTH, BATCH),
-    "probabilities": (jaxloss.cross_entropy, SOFT, BOTH, BOTH),
-    "probabilities_and_options": (lambda x, t: jaxloss.cross_entropy(x, t, **OPTIONS), SOFT, BOTH, BOTH),
-    "multi_margin": (jaxloss.multi_margin_loss, LABELS, BOTH, BATCH),
-    "elementwise": (jaxloss.huber_loss, SOFT, PartitionSpec("data", None), PartitionSpec("data", None)),
-}
-
-
-def sharded(kind: AxisType, *arrays: tuple[np.ndarray, PartitionSpec]) -> tuple[jax.sharding.Mesh, list[jax.Array]]:
-    mesh = jax.make_mesh((4, 2), ("data", "classes"), axis_types=(kind, kind))
-    return mesh, [jax.device_put(jnp.asarray(array), NamedSharding(mesh, spec)) for array, spec in arrays]
-
-
-@pytest.mark.parametrize("name", SHARDED)
-def test_explicit_mesh_gives_what_one_device_does(name: str) -> None:
-    fn, targets, spec, target_spec = SHARDED[name]
-    mesh, arrays = sharded(AxisType.Explicit, (LOGITS, spec), (targets, target_spec))
-    with jax.set_mesh(mesh):
-        value, gradient = jax.jit(jax.value_and_grad(fn))(*arrays)
-    assert jax.typeof(gradient).sharding.spec == spec
-    wanted = jax.value_and_grad(fn)(jnp.asarray(LOGITS), jnp.asarray(targets))
-    chex.assert_trees_all_close((np.asarray(value), np.asarray(gradient)), jax.device_get(wanted), **EXACT)
-
-
-@pytest.mark.parametrize("name", SHARDED)
-def test_auto_mesh_gathers_nothing(name: str) -> None:
-    fn, targets, spec, target_spec = SHARDED[name]
-    _, arrays = sharded(AxisType.Auto, (LOGITS, spec), (targets, target_spec))
-    compiled = jax.jit(jax.value_and_grad(fn)).lower(*arrays).compile()
-    program = compiled.as_text()
-    assert "all-reduce" in program  # the program is of many devices, and the sums over them are all it exchanges
-    for exchange in ("all-gather", "all-to-all", "collective-permute"):
-        assert exchange not in program
-    value, gradient = compiled(*arrays)
-    assert gradient.sharding.is_equivalent_to(arrays[0].sharding, 2)
-    wanted = jax.value_and_grad(fn)(jnp.asarray(LOGITS), jnp.asarray(targets))
-    chex.assert_trees_all_close((np.asarray(value), np.asarray(gradient)), jax.device_get(wanted), **EXACT)
-
-
-def test_mask_split_over_devices_gives_the_mean_over_what_is_kept() -> None:
-    # The devices keep different numbers of rows: a mean of their means is another number.
-    mesh, (logits, labels, keep) = sharded(AxisType.Explicit, (LOGITS, BATCH), (LABELS, BATCH), (KEPT, BATCH))
-
-    def loss(x, t, keep):
-        return jaxloss.cross_entropy(x, t, where=keep)
-
-    with jax.set_mesh(mesh):
-        value, gradient = jax.jit(jax.value_and_grad(loss))(logits, labels, keep)
-    wanted = jax.value_and_grad(jaxloss.cross_entropy)(jnp.asarray(LOGITS[KEPT]), jnp.asarray(LABELS[KEPT]))
-    losses = jaxloss.cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS), where=jnp.asarray(KEPT), reduction="none")
-    of_means = np.mean(np.asarray(losses).reshape(4, 2).sum(1) / KEPT.reshape(4, 2).sum(1))
-    assert abs(of_means - float(wanted[0])) > 1e-3
-    chex.assert_trees_all_close(np.asarray(value), np.asarray(wanted[0]), **EXACT)
-    chex.assert_trees_all_close(np.asarray(gradient)[KEPT], np.asarray(wanted[1]), **EXACT)
-    assert not np.asarray(gradient)[~KEPT].any()
