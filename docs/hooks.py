@@ -11,7 +11,9 @@ FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*
 
 def on_page_content(content: str, **_: object) -> str:
     def mathml(found: re.Match[str]) -> str:
-        tag, latex = found["tag"], html.unescape(found["latex"]).strip()
-        return f'<{tag} class="arithmatex">{convert(latex, display="block" if tag == "div" else "inline")}</{tag}>'
+        latex = html.unescape(found["latex"]).strip()
+        if found["tag"] == "span":
+            return convert(latex)
+        return f'<div class="formula">{convert(latex, display="block")}</div>'
 
     return FORMULA.sub(mathml, content)
