@@ -190,7 +190,7 @@ def nll_loss(
 ) -> Float[Array, "..."]:
     r"""Minus the log-probability given to the true class.
 
-    $$ \ell = -w_y\, \log p_y $$
+    $$ \ell = -w_y \log p_y $$
 
     The mean divides by the sum of the labels' class weights. From logits, [`cross_entropy`][jaxloss.cross_entropy] is
     more exact than this after a log-softmax.

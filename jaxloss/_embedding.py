@@ -117,7 +117,7 @@ def cosine_embedding_loss(
 ) -> Float[Array, "..."]:
     r"""How far the angle between two vectors is from closed, where they are alike, or from open, where they are not.
 
-    $$ \ell = \begin{cases} 1 - \cos & y = 1 \\ \max(0, \cos - m) & y = -1 \end{cases} \qquad
+    $$ \ell = \begin{cases} 1 - \cos & y = 1 \\ \max(0, {\cos} - m) & y = -1 \end{cases} \qquad
        \cos = \frac{a \cdot b}{\sqrt{(\lVert a \rVert^2 + 10^{-12}) (\lVert b \rVert^2 + 10^{-12})}} $$
 
     Args:

@@ -244,8 +244,8 @@ def poisson_nll_loss(
         sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A rate below `-eps` is NaN, gradient included, and so is a
-        log-rate of -inf for a count of 0, as in PyTorch.
+        A scalar, or the losses in the inputs' shape. A rate below `-eps` is NaN, gradient included; a log-rate of -inf
+        for a count of 0 is NaN too, as in PyTorch.
 
     Raises:
         ValueError: shapes that differ.
