@@ -66,10 +66,26 @@ def _times_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) 
     return times(factor, x), factor * tangents[1] + reached * tangents[0]
 
 
+@jax.custom_jvp
 def softplus(x: Values) -> Values:
-    """log(1 + exp(x)), accurate for large |x|; inf at inf, 0 at -inf."""
-    # Both selects have their kink at 0 on the same side, so the derivative there is 1 - 1/2.
-    return jnp.where(x < 0, 0.0, x) + log1p_exp_neg(x)
+    """log(1 + exp(x)), accurate for large |x|; inf at inf, 0 at -inf. Its derivative is the sigmoid."""
+    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@softplus.defjvp
+def _softplus_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return softplus(*primals), _sigmoid(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def _sigmoid(x: Values) -> Values:
+    """The sigmoid, whose derivative keeps its digits on the right, where s * (1 - s) has none."""
+    return jax.nn.sigmoid(x)
+
+
+@_sigmoid.defjvp
+def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return _sigmoid(*primals), _sigmoid(*primals) * _sigmoid(-primals[0]) * tangents[0]
 
 
 def log1p_exp_neg(x: Values) -> Values:
