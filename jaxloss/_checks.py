@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Shaped
 
 from jaxloss._numerics import nan_unless
 from jaxloss._reduce import accumulator, filled, floating, mask
-from jaxloss._types import Mask, Scalar
+from jaxloss._types import Like, Mask, Scalar
 
 Values = Float[Array, "..."]
 
@@ -42,7 +42,7 @@ def paired(
     return filled(first, keep, fill), filled(second, keep, fill), dtype
 
 
-def same_shape(**arrays: Shaped[Array, "..."]) -> None:
+def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
     """Refuse shapes that differ: a (3, 1) against a (3,) is a mistake, not nine errors."""
     (first, wanted), *others = arrays.items()
     for name, array in others:
@@ -80,7 +80,7 @@ def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
 def option(
     name: str,
     value: Scalar,
-    like: Values,
+    like: Like,
     *,
     above: float = -math.inf,
     at_least: float = -math.inf,
@@ -92,7 +92,7 @@ def option(
     """
     if isinstance(value, int | float):
         if above < value <= at_most and value >= at_least:
-            return jnp.asarray(value, like.dtype)
+            return jnp.asarray(value, accumulator(like.dtype))
         bounds = (("above", above), ("at least", at_least), ("at most", at_most))
         wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
         raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
@@ -101,5 +101,5 @@ def option(
         raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
     if jnp.iscomplexobj(number):
         raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
-    number = number.astype(like.dtype)
+    number = number.astype(accumulator(like.dtype))
     return nan_unless((number > above) & (number >= at_least) & (number <= at_most), number)

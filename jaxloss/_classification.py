@@ -1,19 +1,15 @@
 """Losses of one class among many."""
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
-from jaxloss._checks import floats, has_axis, option, same_shape
-from jaxloss._labels import Labels, class_weight, labels
+from jaxloss._checks import floats, has_axis
+from jaxloss._entropy import Probabilities, entropy, entropy_options
+from jaxloss._labels import class_weight, labels
 from jaxloss._loss import Loss
-from jaxloss._numerics import times
 from jaxloss._pytree import static
-from jaxloss._reduce import filled, mask, reduce
-from jaxloss._softmax import log_total, surprise
+from jaxloss._reduce import floating, reduce
 from jaxloss._types import Mask, Reduction, Scalar, Weight
 
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "nll_loss"]
@@ -71,31 +67,16 @@ def cross_entropy(
     Source: `torch.nn.CrossEntropyLoss`; label smoothing, Szegedy et al., "Rethinking the Inception Architecture for
     Computer Vision", 2016; z-loss, Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
     """
-    targets = jnp.asarray(targets)
-    soft = jnp.issubdtype(targets.dtype, jnp.floating)
-    floating, dtype = floats(logits=logits, targets=targets) if soft else floats(logits=logits)
-    axis = has_axis("logits", floating[0], axis)
-    if soft:
-        target = _Probabilities.of(floating[0], floating[1], axis, where, ignore_index)
+    logits, targets = floating("logits", logits), jnp.asarray(targets)
+    axis, dtype = has_axis("logits", logits, axis), logits.dtype
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        target = Probabilities.of(targets, logits, axis, where, ignore_index)
+        dtype = jnp.result_type(logits, targets)
     else:
-        target = labels(targets, floating[0], axis, where, ignore_index=ignore_index)
-    logits = floating[0]
-    smoothing = None
-    if not _off(label_smoothing):
-        smoothing = option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
-    classes = None if weight is None else class_weight(weight, logits, axis)
-
-    # Examples left out are filled in what is computed per example: a filled copy of the logits would cost as much
-    # memory as their gradient. What is subtracted from all logits does not change the result.
-    largest = jax.lax.stop_gradient(jnp.max(logits, axis, keepdims=True))
-    given = logits, largest, classes, smoothing, axis
-    if isinstance(target, Labels):
-        losses, log_sum, count = _of_labels(target, *given)
-    else:
-        losses, log_sum, count = _of_probabilities(target, *given)
-    if not _off(z_loss):
-        losses += option("z_loss", z_loss, logits) * jnp.square(filled(largest, target.keep, 0.0) + log_sum)
-    return _reduced(losses, axis, reduction, target.keep, sample_weight, count, dtype)
+        target = labels(targets, logits, axis, where, ignore_index=ignore_index)
+    options = entropy_options(logits, axis, weight, label_smoothing, z_loss)
+    found = entropy(logits, target, options, axis)
+    return _reduced(found.losses, axis, reduction, target.keep, sample_weight, found.counted, dtype)
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
@@ -107,54 +88,6 @@ class CrossEntropyLoss(Loss, fn=cross_entropy):
     z_loss: Scalar = 0.0
     axis: int = static(-1)
     reduction: Reduction = static("mean")
-
-
-class _Probabilities(NamedTuple):
-    """Soft targets: the logits' shape, with zeros where an example is left out."""
-
-    values: Values
-    keep: Bool[Array, "..."] | None
-
-    @classmethod
-    def of(cls, logits: Values, targets: Values, axis: int, where: Mask | None, ignore_index: int) -> "_Probabilities":
-        same_shape(logits=logits, targets=targets)
-        if ignore_index >= 0:
-            raise ValueError(f"`ignore_index` is {ignore_index}, but probabilities name no class: use `where`.")
-        keep = mask(where, logits.shape[:axis] + logits.shape[axis + 1 :])
-        keep = None if keep is None else jnp.expand_dims(keep, axis)
-        return cls(filled(targets, keep, 0.0), keep)
-
-
-# These two return the losses, log(sum(exp(logits - largest))) and what an example counts in the mean, all with a class
-# axis of size 1. A loss is a sum of products of two numbers that cannot be negative: nothing cancels.
-
-
-def _of_labels(
-    label: Labels, logits: Values, largest: Values, classes: Values | None, smoothing: Values | None, axis: int
-) -> tuple[Values, Values, Values | None]:
-    own = jax.lax.stop_gradient(label.pick(logits, axis)) - largest
-    losses, log_sum = map(label.kept, surprise(logits - largest, own, label, axis))
-    count = None if classes is None else label.kept(label.pick(classes, axis))
-    losses = losses if count is None else losses * count
-    if smoothing is not None:
-        if classes is None:
-            uniform = log_sum + label.kept(jnp.mean(largest - logits, axis, keepdims=True))
-        else:
-            gaps = times(jnp.broadcast_to(classes, logits.shape), label.kept(largest - logits))
-            uniform = jnp.mean(classes, axis, keepdims=True) * log_sum + jnp.mean(gaps, axis, keepdims=True)
-        losses = times(1 - smoothing, losses) + times(smoothing, uniform)
-    return losses, log_sum, count
-
-
-def _of_probabilities(
-    target: _Probabilities, logits: Values, largest: Values, classes: Values | None, smoothing: Values | None, axis: int
-) -> tuple[Values, Values, None]:
-    log_sum = filled(log_total(logits - largest, target.keep, axis), target.keep, 0.0)
-    mass = target.values if smoothing is None else (1 - smoothing) * target.values + smoothing / logits.shape[axis]
-    mass = mass if classes is None else mass * classes
-    gaps = times(mass, filled(largest - logits, target.keep, 0.0))
-    losses = jnp.sum(mass, axis, keepdims=True) * log_sum + jnp.sum(gaps, axis, keepdims=True)
-    return losses, log_sum, None
 
 
 def _reduced(
@@ -170,11 +103,6 @@ def _reduced(
     keep = None if keep is None else jnp.squeeze(keep, axis)
     count = None if count is None else jnp.squeeze(count, axis)
     return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
-
-
-def _off(number: Scalar) -> bool:
-    """Whether an option is known to be 0 when traced, so that its term can be left out of the program."""
-    return isinstance(number, int | float) and number == 0
 
 
 def nll_loss(

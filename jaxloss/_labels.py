@@ -6,60 +6,72 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
 from jaxloss._numerics import custom_jvp, nan_unless
-from jaxloss._reduce import filled, mask, real
-from jaxloss._types import Mask
+from jaxloss._reduce import accumulator, filled, mask, real
+from jaxloss._types import Like, Mask
 
 Values = Float[Array, "..."]
 
 
 class Labels(NamedTuple):
-    """Checked class numbers. Every array has the class axis, of size 1 but for `one_hot`.
+    """Checked class numbers. Every array has the class axis, of size 1.
 
     A label out of range has a one-hot of all classes and picks NaN: that reaches the gradient of all its logits, where
     a one-hot of no class would leave it finite.
     """
 
     numbers: Integer[Array, "..."]
-    one_hot: Bool[Array, "..."]
     in_range: Bool[Array, "..."]
     keep: Bool[Array, "..."] | None
 
+    def one_hot(self, classes: int, axis: int) -> Bool[Array, "..."]:
+        """Whether a class is the label: a comparison, which XLA fuses with what it selects."""
+        return (_iota(self.numbers, classes, axis, self.numbers.dtype) == self.numbers) | ~self.in_range
+
+    def distance(self, classes: int, axis: int, dtype: DTypeLike) -> Values:
+        """0 at the label, and at least 2 elsewhere, in arithmetic that XLA fuses with a sum on CPUs too."""
+        if classes > 2**24:  # where float32 skips integers
+            return jnp.where(self.one_hot(classes, axis), jnp.zeros((), dtype), 2)
+        return jnp.abs(2 * _iota(self.numbers, classes, axis, dtype) - 2 * self.numbers.astype(dtype))
+
     def pick(self, values: Values, axis: int) -> Values:
         """Each example's value at its label, the class axis kept as 1; NaN, gradient included, out of range."""
-        return nan_unless(self.in_range, _pick(values, self.numbers, self.one_hot, axis))
+        return nan_unless(self.in_range, _pick(values, self, axis))
 
     def kept(self, values: Values) -> Values:
         """One value per example, 0 for those left out: what they hold must not reach the maths that follows."""
         return filled(values, self.keep, 0.0)
 
 
-@custom_jvp(3)
-def _pick(values: Values, numbers: Integer[Array, "..."], one_hot: Bool[Array, "..."], axis: int) -> Values:
+@custom_jvp(2)
+def _pick(values: Values, label: Labels, axis: int) -> Values:
     if AxisType.Explicit in jax.typeof(values).sharding.mesh.axis_types:
-        return _one_of(values, one_hot, axis)  # a gather would have to be told the sharding of its result
-    return jnp.take_along_axis(jnp.broadcast_to(values, one_hot.shape), numbers, axis, mode="clip")
+        return _one_of(values, label, axis)  # a gather would have to be told the sharding of its result
+    shape = jnp.broadcast_shapes(values.shape, label.numbers.shape)
+    return jnp.take_along_axis(jnp.broadcast_to(values, shape), label.numbers, axis, mode="clip")
 
 
 @_pick.defjvp
-def _pick_jvp(
-    axis: int,
-    primals: tuple[Values, Integer[Array, "..."], Bool[Array, "..."]],
-    tangents: tuple[Values, object, object],
-) -> tuple[Values, Values]:
+def _pick_jvp(axis: int, primals: tuple[Values, Labels], tangents: tuple[Values, object]) -> tuple[Values, Values]:
     # The transpose of a gather is a scatter; that of a comparison with an iota fuses with the rest of the gradient.
-    return _pick(*primals, axis), _one_of(tangents[0], primals[2], axis)
+    values, label = primals
+    return _pick(values, label, axis), _one_of(tangents[0], label, axis)
 
 
-def _one_of(values: Values, one_hot: Bool[Array, "..."], axis: int) -> Values:
-    return jnp.sum(jnp.where(one_hot, values, 0.0), axis, keepdims=True)
+def _one_of(values: Values, label: Labels, axis: int) -> Values:
+    return jnp.sum(jnp.where(label.one_hot(values.shape[axis], axis), values, 0.0), axis, keepdims=True)
+
+
+def _iota(like: Shaped[Array, "..."], classes: int, axis: int, dtype: DTypeLike) -> Shaped[Array, "..."]:
+    return lax.broadcasted_iota(dtype, (*like.shape[:axis], classes, *like.shape[axis + 1 :]), axis)
 
 
 def labels(
     targets: Shaped[ArrayLike, "..."],
-    like: Values,
+    like: Like,
     axis: int,
     where: Mask | None,
     *,
@@ -82,11 +94,8 @@ def labels(
         keep = counted if keep is None else keep & counted
     # A label that is not looked at must not make NaN of anything: class 0 stands in for it.
     numbers = jnp.expand_dims(filled(signed(targets), keep, 0), axis)
-    iota = lax.broadcasted_iota(numbers.dtype, like.shape, axis)
     in_range = (numbers >= 0) & (numbers < like.shape[axis])
-    return Labels(
-        numbers, (iota == numbers) | ~in_range, in_range, None if keep is None else jnp.expand_dims(keep, axis)
-    )
+    return Labels(numbers, in_range, None if keep is None else jnp.expand_dims(keep, axis))
 
 
 def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
@@ -105,9 +114,9 @@ def signed(targets: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     return targets.astype(dtype)
 
 
-def class_weight(weight: Shaped[ArrayLike, "classes"], like: Values, axis: int) -> Values:
-    """One weight a class, shaped to multiply `like`."""
+def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int) -> Values:
+    """One weight a class, shaped to multiply `like`, in the dtype of the maths."""
     weight = real("weight", weight)
     if weight.shape != (like.shape[axis],):
         raise ValueError(f"`weight` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
-    return jnp.expand_dims(weight.astype(like.dtype), [i for i in range(like.ndim) if i != axis])
+    return jnp.expand_dims(weight.astype(accumulator(like.dtype)), [i for i in range(like.ndim) if i != axis])

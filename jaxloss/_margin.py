@@ -79,7 +79,8 @@ def multi_margin_loss(
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
     short = hinge(margin - label.pick(predictions, axis) + predictions)
-    losses = jnp.mean(jnp.where(label.one_hot & label.in_range, 0.0, short**p), axis, keepdims=True)
+    at_label = label.one_hot(predictions.shape[axis], axis) & label.in_range
+    losses = jnp.mean(jnp.where(at_label, 0.0, short**p), axis, keepdims=True)
     if weight is not None:
         losses = losses * label.pick(class_weight(weight, predictions, axis), axis)
     return reduce(jnp.squeeze(losses, axis), reduction, where, sample_weight, dtype=dtype)

@@ -1,72 +1,132 @@
 """The logarithm that cross-entropy is made of, exact to its last digits and differentiable to every order.
 
-Both functions take logits less the largest of their row, so that no exponential overflows, and leave one 1 out of the
-sum, to which `log1p` adds it: log(1 + 1e-9) is 1e-9, where log(sum) is 0 in float32. Both materialise no array but the
-exponentials, which XLA turns into the gradient in place. Rows that are not kept have no gradient, of any order,
-whatever they hold.
+Both functions subtract the largest logit of the row, so that no exponential overflows, and leave one 1 out of the sum,
+to which `log1p` adds it: log(1 + 1e-9) is 1e-9, where log(sum) is 0 in float32. Rows that are not kept have no
+gradient, of any order, whatever they hold.
+
+What limits them is memory traffic, above all on fresh memory. In float32 the exponentials stay in the buffer that
+becomes the gradient. In bfloat16 and float16 they would be an array of twice the logits' size, so there they are
+computed again from the logits, and `optimization_barrier` keeps XLA from sharing the float32 copy between both passes.
 """
 
+from typing import TypeVarTuple
+
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxloss._labels import Labels
 from jaxloss._numerics import custom_jvp
-from jaxloss._reduce import filled
+from jaxloss._reduce import accumulator, filled
 
 Values = Float[Array, "..."]
 Mask = Bool[Array, "..."] | None
+Others = TypeVarTuple("Others")
 
 
-@custom_jvp(3)
-def surprise(shifted: Values, own: Values, label: Labels, axis: int) -> tuple[Values, Values]:
-    """-log(softmax) at the label, and log(sum(exp(shifted))), over an axis (kept as 1).
+@custom_jvp(4, 5)
+def surprise(
+    logits: Values, largest: Values, own: Values, label: Labels, axis: int, shared: bool = False
+) -> tuple[Values, Values]:
+    """-log(softmax) at the label, and log(sum(exp(logits - largest))), over an axis (kept as 1).
 
-    `own` is the shifted logit of the label; its derivative is accounted for by that of `shifted`.
+    `own` is the label's logit less the largest. Its derivative is accounted for by that of `logits`; it should have one
+    all the same, as JAX 0.10 differentiates what is below where a scan stands in another function's rule. The largest
+    has none. `shared` says that the exponentials are kept for the derivative.
     """
-    _, others = _others(shifted, label, axis)
+    _, others = _others(logits, largest, label, axis, shared)
     log_sum = jnp.log1p(others + jnp.expm1(own))
     return log_sum - own, log_sum
 
 
 @surprise.defjvp
 def _surprise_jvp(
-    axis: int, primals: tuple[Values, Values, Labels], tangents: tuple[Values, Values, object]
+    axis: int,
+    shared: bool,
+    primals: tuple[Values, Values, Values, Labels],
+    tangents: tuple[Values, Values, Values, object],
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
-    slope, softmax = _slopes(*primals, axis)
-    along = jnp.sum(slope * tangents[0], axis, keepdims=True), jnp.sum(softmax * tangents[0], axis, keepdims=True)
-    return surprise(*primals, axis), along
+    logits, largest, own, label = primals
+    shared = _keeps(logits)
+    _, others = _others(logits, largest, label, axis, shared)
+    slope, softmax = _slopes(*again(logits, largest, own, others, label), axis)
+    logits_dot = tangents[0].astype(slope.dtype)
+    along = jnp.sum(slope * logits_dot, axis, keepdims=True), jnp.sum(softmax * logits_dot, axis, keepdims=True)
+    return surprise(*primals, axis, shared), along
 
 
-@custom_jvp(3)
-def _slopes(shifted: Values, own: Values, label: Labels, axis: int) -> tuple[Values, Values]:
+@custom_jvp(5)
+def _slopes(
+    logits: Values, largest: Values, own: Values, others: Values, label: Labels, axis: int
+) -> tuple[Values, Values]:
     """softmax - one_hot and softmax; the first without a subtraction, from the sum of the others."""
-    powers, others = _others(shifted, label, axis)
+    powers = _others(logits, largest, label, axis, _keeps(logits))[0]
     of_label = jnp.exp(own)
     total = others + of_label
-    slope = jnp.where(label.one_hot, -others, powers) / total
-    softmax = jnp.where(label.one_hot, of_label, powers) / total
+    one_hot = label.one_hot(logits.shape[axis], axis)
+    slope = jnp.where(one_hot, -others, powers) / total
+    softmax = jnp.where(one_hot, of_label, powers) / total
     return filled(slope, label.keep, 0.0), filled(softmax, label.keep, 0.0)
 
 
 @_slopes.defjvp
 def _slopes_jvp(
-    axis: int, primals: tuple[Values, Values, Labels], tangents: tuple[Values, Values, object]
+    axis: int,
+    primals: tuple[Values, Values, Values, Values, Labels],
+    tangents: tuple[Values, Values, Values, Values, object],
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     slope, softmax = _slopes(*primals, axis)
-    along = _along_softmax(softmax, tangents[0], axis)
+    along = _along_softmax(softmax, tangents[0].astype(softmax.dtype), axis)
     return (slope, softmax), (along, along)
 
 
-def _others(shifted: Values, label: Labels, axis: int) -> tuple[Values, Values]:
-    """The exponentials with 0 for the label's, and their sum."""
-    powers = jnp.where(label.one_hot, 0.0, jnp.exp(shifted))
-    return powers, jnp.sum(powers, axis, keepdims=True)
+def _others(logits: Values, largest: Values, label: Labels, axis: int, shared: bool) -> tuple[Values, Values]:
+    """The exponentials, and the sum of those of all classes but the label's."""
+    powers, classes = _powers(logits, largest), logits.shape[axis]
+    if shared:
+        powers = jnp.where(label.one_hot(classes, axis), 0.0, powers)
+        return powers, jnp.sum(powers, axis, keepdims=True)
+    # No power exceeds 1, so that the smaller of it and the distance to the label is 0 at the label and the power
+    # elsewhere, never a tie: unlike a select, XLA fuses that with the sum on CPUs too.
+    blocks = _blocks(classes) if axis == logits.ndim - 1 else 1
+    if blocks == 1:
+        return powers, jnp.sum(jnp.minimum(powers, label.distance(classes, axis, powers.dtype)), axis, keepdims=True)
+    # The same over rows of a length that XLA sums fast on CPUs, each with the label counted from its own start.
+    starts = jnp.arange(blocks, dtype=label.numbers.dtype) * (classes // blocks)
+    (pieces,) = again(logits.reshape(-1, classes // blocks))
+    shifts = jnp.broadcast_to(largest, (*largest.shape[:-1], blocks)).reshape(-1, 1)
+    label = label._replace(numbers=(label.numbers - starts).reshape(-1, 1))
+    partial = jnp.sum(jnp.minimum(_powers(pieces, shifts), label.distance(pieces.shape[1], 1, powers.dtype)), 1)
+    return powers, jnp.sum(partial.reshape(*largest.shape[:-1], blocks), -1, keepdims=True)
 
 
-@custom_jvp(2)
-def log_total(shifted: Values, keep: Mask, axis: int) -> Values:
-    """log(sum(exp(shifted))) over an axis (kept as 1), where there is no label to leave out."""
-    powers = jnp.exp(shifted)
+def _blocks(classes: int) -> int:
+    """How many equal pieces to sum long rows in: on CPUs, XLA takes 7 times as long per element past 32,768."""
+    longest = 32768
+    if classes <= longest or jax.default_backend() != "cpu":
+        return 1
+    return next((n for n in range(2, classes // 64) if classes % n == 0 and classes // n <= longest), 1)
+
+
+def _powers(logits: Values, largest: Values) -> Values:
+    return jnp.exp(logits.astype(largest.dtype) - largest)
+
+
+def _keeps(logits: Values) -> bool:
+    """Whether the exponentials fit in the buffer that becomes the gradient."""
+    return accumulator(logits.dtype) == logits.dtype
+
+
+def again(logits: Values, *others: *Others) -> tuple[Values, *Others]:
+    """The logits for a further pass over them, which shall not be served from a float32 copy made for the first."""
+    return (logits, *others) if _keeps(logits) else lax.optimization_barrier((logits, *others))
+
+
+@custom_jvp(3)
+def log_total(logits: Values, largest: Values, keep: Mask, axis: int) -> Values:
+    """log(sum(exp(logits - largest))) over an axis (kept as 1), where there is no label to leave out."""
+    powers = _powers(logits, largest)
     total = jnp.sum(powers, axis, keepdims=True)
     # Below a total of 2 there is one 1 to leave out; from there on subtracting it costs no digits. Taking off the floor
     # is a mask that XLA fuses with the sum on CPUs too, which it does not do to a select.
@@ -75,21 +135,27 @@ def log_total(shifted: Values, keep: Mask, axis: int) -> Values:
 
 
 @log_total.defjvp
-def _log_total_jvp(axis: int, primals: tuple[Values, Mask], tangents: tuple[Values, object]) -> tuple[Values, Values]:
-    return log_total(*primals, axis), jnp.sum(_softmax(*primals, axis) * tangents[0], axis, keepdims=True)
+def _log_total_jvp(
+    axis: int, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
+) -> tuple[Values, Values]:
+    softmax = _softmax(*primals, axis)
+    return log_total(*primals, axis), jnp.sum(softmax * tangents[0].astype(softmax.dtype), axis, keepdims=True)
 
 
-@custom_jvp(2)
-def _softmax(shifted: Values, keep: Mask, axis: int) -> Values:
-    return filled(jnp.exp(shifted) * jnp.exp(-log_total(shifted, keep, axis)), keep, 0.0)
+@custom_jvp(3)
+def _softmax(logits: Values, largest: Values, keep: Mask, axis: int) -> Values:
+    log_sum = log_total(logits, largest, keep, axis)
+    return filled(_powers(*again(logits, largest)) * jnp.exp(-log_sum), keep, 0.0)
 
 
 @_softmax.defjvp
-def _softmax_jvp(axis: int, primals: tuple[Values, Mask], tangents: tuple[Values, object]) -> tuple[Values, Values]:
+def _softmax_jvp(
+    axis: int, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
+) -> tuple[Values, Values]:
     softmax = _softmax(*primals, axis)
-    return softmax, _along_softmax(softmax, tangents[0], axis)
+    return softmax, _along_softmax(softmax, tangents[0].astype(softmax.dtype), axis)
 
 
-def _along_softmax(softmax: Values, shifted_dot: Values, axis: int) -> Values:
+def _along_softmax(softmax: Values, logits_dot: Values, axis: int) -> Values:
     # In terms of the softmax alone, which is 0 where nothing is kept: what the logits hold there cannot enter.
-    return softmax * (shifted_dot - jnp.sum(softmax * shifted_dot, axis, keepdims=True))
+    return softmax * (logits_dot - jnp.sum(softmax * logits_dot, axis, keepdims=True))

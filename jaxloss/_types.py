@@ -2,7 +2,8 @@
 
 from typing import Literal, TypeAlias
 
-from jaxtyping import ArrayLike, Bool, Float, Real, Shaped
+from jax import ShapeDtypeStruct
+from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
 Scalar: TypeAlias = float | Float[ArrayLike, "..."]
 """A number, or an array that is one when the loss is called: an option that can be traced, learnt and mapped over."""
@@ -18,6 +19,9 @@ Mask: TypeAlias = Bool[ArrayLike, "..."]
 
 Weight: TypeAlias = Real[ArrayLike, "..."]
 """How much an element counts."""
+
+Like: TypeAlias = Float[Array, "..."] | ShapeDtypeStruct
+"""What has the shape and the dtype that is meant: an array, or only these two."""
 
 Targets: TypeAlias = Shaped[ArrayLike, "..."]
 """Real numbers, or booleans read as 0 and 1."""
