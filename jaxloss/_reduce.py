@@ -91,9 +91,7 @@ def reduce(
     dtype = losses.dtype if dtype is None else dtype
     losses = losses.astype(accumulator(losses.dtype))
     shape = losses.shape
-    if reduction not in ("none", "mean", "sum", "parts"):
-        raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean' or 'sum'.")
-
+    known(reduction)
     keep = mask(where, shape)
     weight = None
     if sample_weight is not None:
@@ -110,6 +108,12 @@ def reduce(
         count = (count if count.ndim == 0 else fitted("count", count, shape)).astype(losses.dtype)
     mean = Mean(total, _counted(shape, keep, weight, count).astype(total.dtype))
     return mean.value if reduction == "mean" else jnp.stack([mean.total, mean.weight])
+
+
+def known(reduction: str) -> None:
+    """Refuse a reduction that there is none of."""
+    if reduction not in ("none", "mean", "sum", "parts"):
+        raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean' or 'sum'.")
 
 
 def legacy_reduction(size_average: bool | None = None, reduce: bool | None = None) -> Literal["none", "mean", "sum"]:

@@ -20,6 +20,12 @@ from inputs import (
     class_weight,
     classes_first,
     counts,
+    head_bias,
+    hidden_heads_labels,
+    hidden_kernel_labels,
+    hidden_kernel_soft_labels,
+    kernel_weight,
+    linear_first,
     log_probs_and_probs,
     logits_and_labels,
     logits_and_multilabels,
@@ -67,6 +73,10 @@ class Case:
     torch: Callable[..., Any] | None = None
     """Calls PyTorch, where it differs from us in more than the name of the module."""
     never_negative: bool = True
+    shared: tuple[int, ...] = ()
+    """Positions of the inputs that all examples share, which laws about examples hold fixed."""
+    float32_losses: bool = False
+    """Whether unreduced losses of low-precision inputs are float32."""
 
     @property
     def name(self) -> str:
@@ -97,7 +107,8 @@ class Case:
 
 def resolved(options: Options, arrays: Arrays) -> dict[str, Any]:
     """The options, with the arrays that depend on the inputs made."""
-    return {name: value(arrays) if value is class_weight else value for name, value in options.items()}
+    dependent = (class_weight, kernel_weight, head_bias)
+    return {name: value(arrays) if value in dependent else value for name, value in options.items()}
 
 
 INF = np.inf
@@ -223,6 +234,42 @@ CASES = [
         edges=([[0.0, 0, 0], [1e4, 1e4, -1e4], [0, 1, 2]], [[1.0, 0, 0], [0.5, 0.5, 0], [0, 0, 0]]),
         differentiable=(0, 1),
         torch=classes_first,
+    ),
+    Case(
+        jaxloss.LinearCrossEntropyLoss,
+        hidden_kernel_labels,
+        options=(
+            {},
+            {"bias": head_bias, "weight": kernel_weight},
+            {"chunk_size": 2, "label_smoothing": 0.125, "z_loss": 0.5, "logit_softcap": 2.0},
+        ),
+        inputs=MANY_EXAMPLES,
+        differentiable=(0, 1),
+        torch=linear_first,
+        shared=(1,),
+        float32_losses=True,
+    ),
+    Case(
+        jaxloss.LinearCrossEntropyLoss,
+        hidden_heads_labels,
+        variant="heads",
+        options=({"chunk_size": 3, "bias": head_bias, "weight": kernel_weight, "label_smoothing": 0.25},),
+        inputs={name: MANY_EXAMPLES[name] for name in ("batched", "unbatched", "extra")},
+        differentiable=(0, 1),
+        torch=linear_first,
+        shared=(1,),
+        float32_losses=True,
+    ),
+    Case(
+        jaxloss.LinearCrossEntropyLoss,
+        hidden_kernel_soft_labels,
+        variant="probabilities",
+        options=({"chunk_size": 2}, {"chunk_size": 1, "weight": kernel_weight, "label_smoothing": 0.25}),
+        inputs={name: MANY_EXAMPLES[name] for name in ("batched", "unbatched", "extra")},
+        differentiable=(0, 1, 2),
+        torch=linear_first,
+        shared=(1,),
+        float32_losses=True,
     ),
     Case(
         jaxloss.NLLLoss,

@@ -136,6 +136,38 @@ def logits_and_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(soft)
 
 
+WIDTH = 3
+
+
+def hidden_kernel_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, inputs.size), 1)
+    return hidden, kernel, logits_and_labels(rng, inputs)[1]
+
+
+def hidden_heads_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """Two heads: of every example, two classes."""
+    hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, 2, inputs.size), 1)
+    labels = np.asarray(rng.integers(0, inputs.size, (*inputs.shape, 2)))
+    labels.flat[1] = -100
+    return hidden, kernel, labels
+
+
+def hidden_kernel_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, inputs.size), 1)
+    return hidden, kernel, logits_and_soft_labels(rng, inputs)[1]
+
+
+def head_bias(arrays: Arrays) -> np.ndarray:
+    """A bias for each class of each head of the second array, a kernel."""
+    shape = arrays[1].shape[1:]
+    return np.asarray(np.arange(np.prod(shape)).reshape(shape) % 5 / 4 - 0.5)
+
+
+def kernel_weight(arrays: Arrays) -> np.ndarray:
+    """A weight for each class of the second array, a kernel."""
+    return class_weight(arrays[1:])
+
+
 def logits_and_multilabels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     shape = (*inputs.shape, inputs.size)
     return normal(rng, shape, inputs.scale), np.asarray(rng.integers(0, 2, shape) * 1.0)
@@ -195,6 +227,24 @@ def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: st
     weight = options.get("weight")
     count = kept.double() if weight is None or soft else kept * weight[targets.clamp_min(0)]
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / count.sum()}[reduction]
+
+
+def linear_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
+    """PyTorch's kernel is transposed and its class axis is 1. Where it lacks an option, its cross-entropy of logits."""
+    options = dict(options)
+    hidden, kernel, targets = arrays
+    options.pop("chunk_size", None)
+    bias, softcap = options.pop("bias", None), options.pop("logit_softcap", None)
+    labels = targets.ndim == 1 and not targets.is_floating_point()
+    plain = kernel.ndim == 2 and labels and softcap is None and not options.get("z_loss")
+    if plain and not options.get("label_smoothing"):
+        return functional.linear_cross_entropy(
+            hidden, kernel.T, targets, linear_bias=bias, reduction=reduction, ignore_index=-100, **options
+        )
+    logits = (hidden @ kernel.flatten(1)).unflatten(-1, kernel.shape[1:])
+    logits = logits if bias is None else logits + bias
+    logits = logits if softcap is None else softcap * (logits / softcap).tanh()
+    return classes_first(functional, (logits, targets), reduction, options)
 
 
 def nll_classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:

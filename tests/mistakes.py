@@ -58,6 +58,9 @@ LOSSES = {
     "gaussian_nll_loss": Right(("predictions", "targets", "var"), (lambda: f(4, 3),) * 3, (4, 3)),
     "kl_div": elementwise("log_predictions"),
     "cross_entropy": labelled("logits"),
+    "linear_cross_entropy": Right(
+        ("hidden", "kernel", "targets"), (lambda: f(4, 2), lambda: f(2, 3), lambda: i(4)), (4,)
+    ),
     "nll_loss": labelled("log_probs"),
     "binary_cross_entropy": elementwise(),
     "binary_cross_entropy_with_logits": elementwise("logits"),
@@ -74,7 +77,8 @@ LOSSES = {
     "triplet_margin_with_distance_loss": Right(("anchor", "positive", "negative"), (lambda: f(4, 3),) * 3, (4,)),
     "reduce": Right(("losses",), (lambda: f(4, 3),), (4, 3)),
 }
-INTEGER_TARGETS = ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss")
+TWO_KINDS_OF_TARGETS = ("cross_entropy", "linear_cross_entropy")
+INTEGER_TARGETS = (*TWO_KINDS_OF_TARGETS, "nll_loss", "multi_margin_loss", "multilabel_margin_loss")
 
 
 def row(id: str, call: Call, error: type[Exception], *messages: str) -> Any:
@@ -93,9 +97,9 @@ def of_every_loss() -> list[Any]:
 def of_arrays(name: str, fn: Callable[..., Any], right: Right) -> list[Any]:
     rows = []
     for array in right.names:
-        whole = array == "targets" and name in INTEGER_TARGETS and name != "cross_entropy"
+        whole = array == "targets" and name in INTEGER_TARGETS and name not in TWO_KINDS_OF_TARGETS
         wanted = "but class numbers are integers" if whole else "but must be real and floating"
-        if not (name == "cross_entropy" and array == "targets"):  # its two kinds of targets have rows of their own
+        if not (name in TWO_KINDS_OF_TARGETS and array == "targets"):  # which have rows of their own
             rows.append(
                 row(
                     f"{name}-complex_{array}",
@@ -173,7 +177,7 @@ def silent_broadcasts() -> list[Any]:
     """A (3, 1) against a (3,), which other libraries turn into nine errors."""
     rows = []
     for name, right in LOSSES.items():
-        if right.names[-1] != "targets" or name in ("cross_entropy", "nll_loss", "multi_margin_loss"):
+        if right.names[-1] != "targets" or name in (*TWO_KINDS_OF_TARGETS, "nll_loss", "multi_margin_loss"):
             continue
         if name == "cosine_embedding_loss":
             continue

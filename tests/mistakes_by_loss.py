@@ -102,6 +102,12 @@ CLASSIFICATION = [
         "`targets` has shape (2, 3), but `logits` (2, 5, 3) without its class axis 2 is (2, 5).",
     ),
     row(
+        "linear_cross_entropy_with_stats-probabilities",
+        lambda: jaxloss.linear_cross_entropy_with_stats(f(4, 2), f(2, 3), f(4, 3)),
+        ValueError,
+        "`targets` are probabilities, but the stats are of the label: use class numbers.",
+    ),
+    row(
         "cross_entropy-probabilities_of_other_classes",
         lambda: jaxloss.cross_entropy(f(4, 3), f(4, 2)),
         ValueError,

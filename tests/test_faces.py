@@ -17,8 +17,13 @@ from cases import CASES, Case
 import jaxloss
 
 LOSSES = list(dict.fromkeys(case.loss for case in CASES))
-# Static, though their defaults are a float and None: each `p` has a program of its own, and so has each distance.
-PROGRAM = {("TripletMarginLoss", "p"), ("TripletMarginWithDistanceLoss", "distance_function")}
+# Static, though their defaults are a float and None: each has a program of its own.
+PROGRAM = {
+    ("TripletMarginLoss", "p"),
+    ("TripletMarginWithDistanceLoss", "distance_function"),
+    ("LinearCrossEntropyLoss", "chunk_size"),
+    ("LinearCrossEntropyLoss", "implementation"),
+}
 PREDICTIONS, TARGETS = jnp.array([0.0, 4.0, -0.5]), jnp.array([1.0, 1.0, -0.25])
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

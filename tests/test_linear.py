@@ -1,0 +1,251 @@
+"""Linear cross-entropy in chunks equals the one that makes all logits: every size, option and derivative."""
+
+import itertools
+from functools import partial
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from jaxloss._linear.xla import Cut
+
+WIDTH = 4
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bias": {"bias": True},
+    "weight": {"weight": True},
+    "smoothing": {"label_smoothing": 0.125},
+    "z_loss": {"z_loss": 0.25},
+    "softcap": {"logit_softcap": 1.5},
+    "all": {"bias": True, "weight": True, "label_smoothing": 0.25, "z_loss": 0.5, "logit_softcap": 3.0},
+}
+
+
+def problem(classes: int, tokens: int, scale: float, dtype: str = "float64", heads: tuple[int, ...] = ()) -> Any:
+    """Hidden states, a kernel and class numbers; the logits have about the scale."""
+    rng = np.random.default_rng([classes, tokens, len(heads)])
+    hidden = jnp.asarray(rng.normal(size=(tokens, WIDTH)), dtype)
+    kernel = jnp.asarray(rng.normal(size=(WIDTH, *heads, classes)) * scale / WIDTH**0.5, dtype)
+    labels = rng.integers(0, classes, (tokens, *heads))
+    labels.flat[1:2] = -100
+    return hidden, kernel, jnp.asarray(labels)
+
+
+def given(options: dict[str, Any], kernel: jax.Array) -> dict[str, Any]:
+    """The options as arrays, so that they can be differentiated."""
+    rng = np.random.default_rng(0)
+    made = {"bias": kernel.shape[1:], "weight": kernel.shape[-1:]}
+    arrays = {name: rng.uniform(0.5, 1.5, made[name]) if name in made else value for name, value in options.items()}
+    return {name: jnp.asarray(value, kernel.dtype) for name, value in arrays.items()}
+
+
+def everything(function: Any, arguments: Any) -> Any:
+    """A function's value, gradient, forward derivative and Hessian times a vector, and gradient of the gradient."""
+    tangents = jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), arguments)
+    gradient = jax.grad(function)
+
+    def slope(arguments: Any) -> Any:
+        return sum(map(jnp.vdot, jax.tree.leaves(gradient(arguments)), jax.tree.leaves(tangents)))
+
+    return {
+        "value": function(arguments),
+        "gradient": gradient(arguments),
+        "jvp": jax.jvp(function, (arguments,), (tangents,))[1],
+        "forward over reverse": jax.jvp(gradient, (arguments,), (tangents,))[1],
+        "reverse over reverse": jax.grad(slope)(arguments),
+    }
+
+
+def objective(labels: Any, reduction: str, **static: Any) -> Any:
+    """The loss as a function of all that has a derivative, unreduced losses with cotangents that differ."""
+
+    def function(arguments: Any) -> Any:
+        hidden, kernel, options, weights = arguments
+        loss = jaxloss.linear_cross_entropy(
+            hidden, kernel, labels, reduction=reduction, sample_weight=weights, **options, **static
+        )
+        return jnp.sum(loss * jnp.sin(jnp.arange(1.0, loss.size + 1)).reshape(loss.shape).astype(loss.dtype))
+
+    return function
+
+
+def agree(hidden: Any, kernel: Any, labels: Any, options: Any, chunk_size: int, reduction: str = "mean") -> None:
+    tokens = labels if jnp.issubdtype(labels.dtype, jnp.integer) else labels[..., 0]
+    weights = jnp.linspace(0.5, 2.0, tokens.size, dtype=kernel.dtype).reshape(tokens.shape)
+    arguments = hidden, kernel, given(options, kernel), weights
+    losses = [objective(labels, reduction, implementation=name, chunk_size=chunk_size) for name in ("xla", "reference")]
+    found, wanted = (jax.jit(partial(everything, loss))(arguments) for loss in losses)
+    chex.assert_trees_all_close(found, wanted, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_every_option_and_derivative(options: dict[str, Any], reduction: str) -> None:
+    agree(*problem(7, 5, 1.0), options, 2, reduction)
+
+
+@pytest.mark.parametrize(("classes", "tokens"), list(itertools.product([1, 7, 1000, 1024, 1025], [1, 5, 64])))
+def test_every_size_scale_and_dtype(classes: int, tokens: int) -> None:
+    hidden, kernel, labels = problem(classes, tokens, 1.0)
+
+    def both(hidden: Any, kernel: Any) -> Any:
+        def loss(implementation: str, hidden: Any, kernel: Any) -> Any:
+            return jaxloss.linear_cross_entropy(hidden, kernel, labels, implementation=implementation, chunk_size=9)
+
+        return [jax.value_and_grad(partial(loss, name), (0, 1))(hidden, kernel) for name in ("xla", "reference")]
+
+    both = jax.jit(both)
+    tolerances = {"float64": 1e-11, "float32": 1e-5, "bfloat16": 1e-2, "float16": 2e-3}
+    for (dtype, tolerance), scale in itertools.product(tolerances.items(), (0.02, 1.0, 30.0)):
+        found, wanted = both(hidden.astype(dtype), (kernel * scale).astype(dtype))
+        chex.assert_trees_all_equal_dtypes(found, wanted)
+        # The logits' gradient is rounded to the inputs' dtype before it is multiplied by the other input.
+        size = max(1e-3, *(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(wanted)))
+        chex.assert_trees_all_close(found, wanted, rtol=tolerance, atol=tolerance * size)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("chunk_size", [1, 3, 6])
+def test_chunks_that_do_not_divide_the_tokens(chunk_size: int, reduction: str) -> None:
+    agree(*problem(7, 11, 1.0), {}, chunk_size, reduction)
+
+
+@pytest.mark.parametrize("heads", [(2,), (2, 3)])
+def test_heads(heads: tuple[int, ...]) -> None:
+    agree(*problem(5, 7, 1.0, heads=heads), OPTIONS["all"], 3)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_probabilities(reduction: str) -> None:
+    hidden, kernel, labels = problem(5, 7, 1.0)
+    agree(hidden, kernel, jax.nn.softmax(jnp.sin(jnp.arange(35.0)).reshape(7, 5)), OPTIONS["all"], 3, reduction)
+
+
+def test_equals_cross_entropy_of_the_logits_on_any_leading_axes() -> None:
+    hidden, kernel, labels = problem(5, 12, 1.0)
+    weight = jnp.arange(1.0, 6)
+    where = jnp.arange(12).reshape(3, 4) % 5 != 2
+    for reduction in ("mean", "sum", "none"):
+        found = jaxloss.linear_cross_entropy(
+            hidden.reshape(3, 4, -1), kernel, labels.reshape(3, 4), weight=weight, where=where, reduction=reduction
+        )
+        wanted = jaxloss.cross_entropy(
+            (hidden @ kernel).reshape(3, 4, -1), labels.reshape(3, 4), weight=weight, where=where, reduction=reduction
+        )
+        chex.assert_trees_all_close(found, wanted, rtol=1e-12)
+
+
+def test_what_is_left_out_may_be_nan() -> None:
+    hidden, kernel, labels = problem(5, 7, 1.0)
+    spoilt = hidden.at[1].set(jnp.nan)  # ignored
+
+    def slope(hidden: Any, kernel: Any) -> Any:
+        gradients = jax.grad(partial(jaxloss.linear_cross_entropy, chunk_size=3), (0, 1))(hidden, kernel, labels)
+        return sum(jnp.sum(gradient**2) for gradient in gradients), gradients
+
+    derivatives = jax.jit(jax.grad(slope, (0, 1), has_aux=True))
+    chex.assert_trees_all_equal(derivatives(spoilt, kernel), derivatives(hidden, kernel))
+
+
+def test_label_out_of_range_spoils_its_token_alone() -> None:
+    hidden, kernel, _ = problem(5, 4, 1.0)
+    losses = partial(jaxloss.linear_cross_entropy, reduction="none", chunk_size=2)
+    labels = jnp.array([0, 5, 2, -1])
+    chex.assert_trees_all_equal(jnp.isnan(losses(hidden, kernel, labels)), labels % 5 != labels)
+    gradient = jax.grad(lambda hidden: jnp.sum(losses(hidden, kernel, labels)))(hidden)
+    chex.assert_trees_all_equal(jnp.isnan(gradient).all(1), labels % 5 != labels)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 3])
+def test_stats(chunk_size: int | None) -> None:
+    hidden, kernel, labels = problem(5, 7, 1.0)
+    logits = hidden @ kernel
+    kept = labels >= 0
+    log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(labels, 0)[:, None], 1)[:, 0]
+    wanted = jaxloss.TokenStats(
+        jnp.where(kept, log_prob, 0),
+        kept & (jnp.argmax(logits, -1) == labels),
+        jnp.where(kept, jax.nn.logsumexp(logits, -1), 0),
+    )
+    for reduction in ("mean", "none"):
+        run = partial(jaxloss.linear_cross_entropy_with_stats, chunk_size=chunk_size, reduction=reduction)
+        loss, stats = run(hidden, kernel, labels)
+        chex.assert_trees_all_close(stats, wanted, rtol=1e-12)
+        chex.assert_trees_all_equal(loss, jaxloss.linear_cross_entropy(hidden, kernel, labels, chunk_size=chunk_size,
+                                                                       reduction=reduction))  # fmt: skip
+    value_and_grad = jax.value_and_grad(partial(jaxloss.linear_cross_entropy_with_stats, chunk_size=3), has_aux=True)
+    (_, stats), gradient = jax.jit(value_and_grad)(hidden, kernel, labels)
+    chex.assert_trees_all_close(stats, wanted, rtol=1e-12)
+    chex.assert_trees_all_close(gradient, jax.grad(jaxloss.linear_cross_entropy)(hidden, kernel, labels), rtol=1e-10)
+
+
+def temporaries(function: Any, *arguments: Any) -> float:
+    return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_is_that_of_a_chunk_and_does_not_grow_with_the_tokens() -> None:
+    kernel = jnp.zeros((8, 4096), "float32")
+    size = kernel.size * 4 + 64 * 4096 * 4  # the kernel's gradient and a chunk of logits
+    gradient = jax.value_and_grad(partial(jaxloss.linear_cross_entropy, chunk_size=64), (0, 1))
+    for tokens in (256, 1024):
+        arguments = jnp.zeros((tokens, 8), "float32"), kernel, jnp.zeros(tokens, int)
+        extra = 3 * tokens * 8 * 4  # hidden's gradient, and what there is one of for every token
+        assert temporaries(gradient, *arguments) < 1.5 * size + extra
+        assert (
+            temporaries(partial(jaxloss.linear_cross_entropy, chunk_size=64), *arguments) < 1.5 * 64 * 4096 * 4 + extra
+        )
+
+
+def test_tied_embedding_is_not_copied_in_one_chunk() -> None:
+    embedding = jnp.zeros((4096, 64), "float32")
+    arguments = jnp.zeros((16, 64), "float32"), embedding, jnp.zeros(16, int)
+
+    def loss(hidden: Any, embedding: Any, labels: Any) -> Any:
+        return jaxloss.linear_cross_entropy(hidden, embedding.T, labels)
+
+    assert temporaries(loss, *arguments) < embedding.size * 4
+
+
+def test_gradient_of_the_kernel_adds_up_in_float32() -> None:
+    tokens = 4096
+    hidden, kernel, labels = problem(7, tokens, 1.0, "bfloat16")
+    gradient = jax.jit(jax.grad(partial(jaxloss.linear_cross_entropy, chunk_size=8), 1))(hidden, kernel, labels)
+    exact = jax.grad(jaxloss.linear_cross_entropy, 1)(hidden.astype(float), kernel.astype(float), labels)
+    # 512 sums in bfloat16 would be off by more; half a unit in the last place is 2e-3.
+    chex.assert_trees_all_close(gradient.astype(float), exact, rtol=0, atol=4e-3 * float(jnp.max(jnp.abs(exact))))
+
+
+@pytest.mark.parametrize(("classes", "size"), [(1, 1024), (1000, 1024), (50257, 667), (128256, 512), (262144, 512)])
+def test_chunk_size_within_a_budget_of_bytes(classes: int, size: int) -> None:
+    assert Cut.default_size(classes) == size
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"kernel": jnp.zeros((5, WIDTH))}, ValueError, "use `kernel.T`"),
+        ({"kernel": jnp.zeros(WIDTH)}, ValueError, r"`kernel` has shape \(4,\)"),
+        ({"kernel": jnp.zeros((WIDTH, 0))}, ValueError, "needs a class"),
+        ({"kernel": jnp.zeros((WIDTH, 5), int)}, TypeError, "`kernel` has dtype int64"),
+        ({"bias": jnp.zeros(4)}, ValueError, r"`bias` has shape \(4,\)"),
+        ({"targets": jnp.zeros((3, 1), int)}, ValueError, r"`targets` has shape \(3, 1\)"),
+        ({"targets": jnp.zeros((3, 5)), "ignore_index": 0}, ValueError, "use `where`"),
+        ({"chunk_size": 0}, ValueError, "`chunk_size` is 0"),
+        ({"implementation": "triton"}, ValueError, "'xla', 'reference' or None"),
+        ({"logit_softcap": 0.0}, ValueError, "`logit_softcap` is 0"),
+        ({"reduction": "avg"}, ValueError, "`reduction` is 'avg'"),
+    ],
+)
+def test_mistakes(change: dict[str, Any], error: type[Exception], message: str, untyped: Any) -> None:
+    arguments = {"hidden": jnp.zeros((3, WIDTH)), "kernel": jnp.zeros((WIDTH, 5)), "targets": jnp.zeros(3, int)}
+    with pytest.raises(error, match=message):
+        jaxloss.linear_cross_entropy(**arguments | change)
+
+
+def test_stats_of_probabilities_are_refused() -> None:
+    with pytest.raises(ValueError, match="use class numbers"):
+        jaxloss.linear_cross_entropy_with_stats(jnp.zeros((3, WIDTH)), jnp.zeros((WIDTH, 5)), jnp.full((3, 5), 0.2))
