@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._pytree import register_pytree, static
+from jaxloss._pytree import register_pytree
 from jaxloss._reduce import Mean
 from jaxloss._types import Mask, Scalar, Weight
 
 P = ParamSpec("P")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(static,))
+# `static` is not named as a field specifier: checkers would look for `default=` in its calls. So they take what it
+# returns for the default.
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
 class Loss:
     """Base of the option objects: `class HuberLoss(Loss, fn=huber_loss)` names the options of `huber_loss` as fields.
 
