@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import optax
 import pytest
+
+import jaxloss
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -33,6 +37,18 @@ def run(page: Path) -> None:
     for block in BLOCK.finditer(text):
         above = text.count("\n", 0, block.start(1))  # lines of the page, for the numbers in tracebacks and above
         exec(compile("\n" * above + block[1], page, "exec"), names)
+    for theirs, ours in translations(text):
+        means = [
+            np.mean(eval(call, names | vars(library))) for call, library in ((theirs, optax.losses), (ours, jaxloss))
+        ]
+        np.testing.assert_allclose(*means, rtol=1e-5, err_msg=f"{page}: {theirs} is not {ours}")
+
+
+def translations(text: str) -> list[list[str]]:
+    """The rows of a page's tables that spell the same mean in optax and here; all others are words."""
+    tables = re.findall(r"^\| optax \| jaxloss \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    cells = [re.fullmatch(r"\| `([^`]+)` \| `([^`]+)` \|", row) for table in tables for row in table.splitlines()]
+    return [list(row.groups()) for row in cells if row]
 
 
 def finished(page: Path) -> subprocess.CompletedProcess[str]:
@@ -53,16 +69,37 @@ def test_page_runs_and_prints_what_it_says(page: Path) -> None:
     ("code", "error"),
     [
         ("print(1 + 1)  # 2, which is 1 + 1", ""),
-        ("print(1 + 1)  # 3", "page.md:2 prints '2', but its comment says '3'"),
+        ("print(1 + 1)  # 3", "page.md:3 prints '2', but its comment says '3'"),
         ("import warnings\nwarnings.warn('old')", "UserWarning: old"),
+        (
+            "one = np.ones(1)\n```\n| optax | jaxloss |\n|---|---|\n| `l2_loss(one)` | `one` |\n```python",
+            "l2_loss(one) is not one",
+        ),
     ],
 )
 def test_a_page_that_lies_fails(tmp_path: Path, code: str, error: str) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"```python\n{code}\n```\n")
+    page.write_text(f"```python\nimport numpy as np\n{code}\n```\n")
     process = finished(page)
     assert (process.returncode == 0) == (not error)
     assert error in process.stderr
+
+
+def test_every_loss_of_optax_is_on_its_page() -> None:
+    text = (ROOT / "docs/from_optax.md").read_text()
+    public = [name for name, thing in vars(optax.losses).items() if callable(thing) and not name.startswith("_")]
+    left = [name for name in public if not re.search(rf"`{name}[`(]", text)]
+    assert public
+    assert not left, f"say on docs/from_optax.md what stands for {left}"
+
+
+def test_gallery_shows_every_loss() -> None:
+    text = (ROOT / "docs/gallery.md").read_text()
+    objects = [thing for thing in vars(jaxloss).values() if isinstance(thing, type) and issubclass(thing, jaxloss.Loss)]
+    losses = [loss.fn.__name__ for loss in objects if loss is not jaxloss.Loss]
+    left = [name for name in losses if f"(pictures/{name}-light.svg)" not in text]
+    assert losses
+    assert not left, f"add to docs/pictures/make.py and docs/gallery.md: {left}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""A user's program: it runs with the installed package and JAX alone, and `mypy --strict` and pyright accept it.
+
+`assert_type` fails in the checker where what an editor would show is another type.
+"""
+
+from dataclasses import dataclass, replace
+from importlib.metadata import requires, version
+from importlib.resources import files
+from typing import assert_type
+
+import jax
+import jax.numpy as jnp
+
+import jaxloss
+
+
+@dataclass(frozen=True)
+class Config:
+    """A loss chosen in one place and called in another."""
+
+    loss: jaxloss.Loss
+    scale: float = 1.0
+
+
+def tempered(
+    logits: jax.Array,
+    targets: jax.Array,
+    *,
+    temperature: float | jax.Array = 1.0,
+    where: jax.Array | None = None,
+    sample_weight: jax.Array | None = None,
+) -> jax.Array:
+    return jaxloss.cross_entropy(logits / temperature, targets, where=where, sample_weight=sample_weight)
+
+
+class Tempered(jaxloss.Loss, fn=tempered):
+    temperature: float | jax.Array = 1.0
+
+
+def main() -> None:
+    logits, labels = jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([0, -100])
+    where = labels >= 0
+
+    loss = jaxloss.CrossEntropyLoss(label_smoothing=0.1)
+    assert_type(loss, jaxloss.CrossEntropyLoss)
+    assert_type(replace(loss, label_smoothing=0.2), jaxloss.CrossEntropyLoss)
+    assert_type(loss + 0.5 * jaxloss.NLLLoss(), jaxloss.Loss)
+    assert_type(loss(logits, labels), jax.Array)
+    assert_type(jaxloss.huber_loss(logits, logits, delta=2.0, reduction="none"), jax.Array)
+    assert_type(loss.terms(logits, labels), dict[str, jax.Array])
+
+    mean = jaxloss.parts(jaxloss.cross_entropy)(logits, labels, where=where)
+    assert_type(mean, jaxloss.Mean)
+    assert_type((mean + mean).value, jax.Array)
+    assert jnp.allclose((mean + mean).value, jaxloss.cross_entropy(logits, labels))
+
+    config = Config(Tempered(temperature=2.0))
+    assert jnp.isfinite(config.scale * config.loss(logits, labels, where=where))
+    assert jnp.isfinite(jax.grad(config.loss)(logits, labels)).all()
+
+    assert jaxloss.__version__ == version("jaxloss")
+    assert files("jaxloss").joinpath("py.typed").is_file()
+    needed = {requirement.split(">")[0] for requirement in requires("jaxloss") or [] if "extra" not in requirement}
+    assert needed == {"jax", "jaxtyping", "numpy"}, needed
+
+
+if __name__ == "__main__":
+    main()
