@@ -2,6 +2,7 @@
 
 from jaxloss import _binary, _classification, _divergence, _embedding, _linear, _margin, _regression
 from jaxloss._binary import *
+from jaxloss._checked import checked
 from jaxloss._classification import *
 from jaxloss._divergence import *
 from jaxloss._embedding import *
@@ -14,7 +15,7 @@ from jaxloss._regression import *
 
 __version__ = "0.1.0"
 
-__all__ = ["Loss", "Mean", "legacy_reduction", "parts", "reduce", "static"]
+__all__ = ["Loss", "Mean", "checked", "legacy_reduction", "parts", "reduce", "static"]
 __all__ += _binary.__all__
 __all__ += _classification.__all__
 __all__ += _divergence.__all__

@@ -1,12 +1,15 @@
 """Losses of yes or no, one answer or several."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Real, Shaped
+from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
-from jaxloss._checks import floats, has_axis, paired, same_shape
+from jaxloss._checked import expect, within
+from jaxloss._checks import PROBABILITY, SIGN, floats, has_axis, paired, same_shape
 from jaxloss._loss import Loss
-from jaxloss._numerics import TINY, log1p_exp_neg, nan_unless, softplus, times
+from jaxloss._numerics import TINY, Tangent, along, mean_of_parts, nan_unless, softplus, times
 from jaxloss._pytree import static
 from jaxloss._reduce import filled, mask, real, reduce
 from jaxloss._types import Mask, Reduction, Weight
@@ -66,7 +69,7 @@ def binary_cross_entropy(
     Source: `torch.nn.BCELoss`.
     """
     predictions, targets, dtype = paired(predictions, targets, where, fill=0.5)
-    valid = (predictions >= 0) & (predictions <= 1) & (targets >= 0) & (targets <= 1)
+    valid = within(PROBABILITY, predictions=predictions) & within(PROBABILITY, targets=targets)
     losses = _clamped_cross_entropy(nan_unless(valid, predictions), targets)
     return reduce(_weighted(losses, weight), reduction, where, sample_weight, dtype=dtype)
 
@@ -118,7 +121,7 @@ def binary_cross_entropy_with_logits(
         sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape.
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes them NaN, the gradient too.
 
     Raises:
         ValueError: shapes that differ, a weight that does not broadcast.
@@ -175,7 +178,8 @@ def soft_margin_loss(
 
     Source: `torch.nn.SoftMarginLoss`.
     """
-    predictions, targets, dtype = paired(predictions, targets, where)
+    predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
+    expect(SIGN, targets=targets)
     return reduce(softplus(-targets * predictions), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -207,7 +211,7 @@ def multilabel_soft_margin_loss(
         sample_weight: how much each example counts, (N...): see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...).
+        A scalar, or the losses (N...). A target outside [0, 1] makes its example's loss and gradient NaN.
 
     Raises:
         ValueError: shapes that differ, a weight that does not broadcast, an empty class axis.
@@ -224,7 +228,8 @@ def multilabel_soft_margin_loss(
     same_shape(logits=logits, targets=targets)
     keep = mask(where, logits.shape[:-1])
     losses = _binary_cross_entropy(filled(logits, keep, 0.0), filled(targets, keep, 0.0), None)
-    return reduce(jnp.mean(_weighted(losses, weight), -1), reduction, where, sample_weight, dtype=dtype)
+    losses = mean_of_parts(_weighted(losses, weight), -1)[..., 0]
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
@@ -235,14 +240,36 @@ class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
 
 
 def _binary_cross_entropy(logits: Values, targets: Values, pos_weight: Values | None) -> Values:
-    """-p t log sigmoid(x) - (1 - t) log sigmoid(-x)."""
+    """-p t log sigmoid(x) - (1 - t) log sigmoid(-x); NaN, derivatives included, where t is not in [0, 1]."""
+    sound = within(PROBABILITY, targets=targets)
     yes = targets if pos_weight is None else pos_weight * targets
-    no = 1 - targets
+    return _logistic(logits, yes, 1 - targets, sound)
+
+
+@jax.custom_jvp
+def _logistic(x: Values, yes: Values, no: Values, sound: Bool[Array, "..."]) -> Values:
+    """yes * softplus(-x) + no * softplus(x)."""
     # softplus(x) = max(x, 0) + log1p(exp(-|x|)), and of -x alike: the logarithm is shared, the wrong side's |x| is
-    # all that is left, and nothing is subtracted. The selects below have their kinks at 0 on one side.
-    wrong = jnp.where(logits < 0, yes, no)
-    size = jnp.where(logits < 0, -logits, logits)
-    return times(wrong, size) + (yes + no) * log1p_exp_neg(logits)
+    # all that is left, and nothing is subtracted.
+    losses = times(jnp.where(x < 0, yes, no), jnp.abs(x)) + (yes + no) * jnp.log1p(jnp.exp(-jnp.abs(x)))
+    return jnp.where(sound, losses, jnp.nan)
+
+
+@partial(_logistic.defjvp, symbolic_zeros=True)
+def _logistic_jvp(
+    primals: tuple[Values, Values, Values, Bool[Array, "..."]], tangents: tuple[Tangent, Tangent, Tangent, object]
+) -> tuple[Values, Values]:
+    x, yes, no, sound = primals
+
+    def by_logit() -> Values:
+        small = jnp.exp(jnp.where(x < 0, x, -x))
+        slope = (no * jnp.where(x < 0, small, 1.0) - yes * jnp.where(x < 0, 1.0, small)) / (1 + small)
+        return nan_unless(sound, slope)
+
+    def cost(x: Values) -> Values:
+        return nan_unless(sound, jnp.where(jnp.isinf(x), 0.0, softplus(x)))
+
+    return _logistic(*primals), along(tangents[:3], by_logit, lambda: cost(-x), lambda: cost(x))
 
 
 def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:

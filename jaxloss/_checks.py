@@ -3,13 +3,34 @@
 import math
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._numerics import nan_unless
+from jaxloss._checked import Domain, within
+from jaxloss._numerics import limits, nan_unless
 from jaxloss._reduce import accumulator, filled, floating, mask
 from jaxloss._types import Like, Mask, Scalar
 
 Values = Float[Array, "..."]
+
+NOT_NEGATIVE = Domain("at least 0", lambda x: x >= 0)
+PROBABILITY = Domain("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+SIGN = Domain("-1 or 1", lambda x: (x == -1) | (x == 1))
+
+
+def some_probability(dtype: DTypeLike) -> Domain:
+    """The domain of probabilities that rounding in `dtype` may have left a little above 1, as an exponential is."""
+    return Domain("in [0, 1]", lambda x: (x >= 0) & (x <= 1 + rounding(dtype)))
+
+
+def log_probabilities(dtype: DTypeLike) -> Domain:
+    """The domain of logarithms that rounding in `dtype` may have left a little above 0."""
+    return Domain("a log-probability, at most 0", lambda x: x <= rounding(dtype))
+
+
+def rounding(dtype: DTypeLike) -> float:
+    """What sums of probabilities may be off by: half the digits of the dtype they were given in."""
+    return limits(dtype).eps ** 0.5
 
 
 def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
@@ -90,11 +111,11 @@ def option(
 
     Out of range, a Python number is refused and a traced one becomes NaN.
     """
+    bounds = (("above", above), ("at least", at_least), ("at most", at_most))
+    wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
     if isinstance(value, int | float):
         if above < value <= at_most and value >= at_least:
             return jnp.asarray(value, accumulator(like.dtype))
-        bounds = (("above", above), ("at least", at_least), ("at most", at_most))
-        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
         raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
     number = jnp.asarray(value)
     if number.ndim > 0:
@@ -102,4 +123,5 @@ def option(
     if jnp.iscomplexobj(number):
         raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
     number = number.astype(accumulator(like.dtype))
-    return nan_unless((number > above) & (number >= at_least) & (number <= at_most), number)
+    domain = Domain(wanted, lambda x: (x > above) & (x >= at_least) & (x <= at_most))
+    return nan_unless(within(domain, **{name: number}), number)

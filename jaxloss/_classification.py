@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
-from jaxloss._checks import floats, has_axis
+from jaxloss._checked import expect
+from jaxloss._checks import floats, has_axis, log_probabilities
 from jaxloss._entropy import Probabilities, entropy, entropy_options
 from jaxloss._labels import class_weight, labels
 from jaxloss._loss import Loss
@@ -151,6 +152,7 @@ def nll_loss(
     (log_probs,), dtype = floats(log_probs=log_probs)
     axis = has_axis("log_probs", log_probs, axis)
     label = labels(targets, log_probs, axis, where, name="log_probs", ignore_index=ignore_index)
+    expect(log_probabilities(dtype), label.keep, log_probs=log_probs)
     losses = -label.kept(label.pick(log_probs, axis))
     count = None
     if weight is not None:

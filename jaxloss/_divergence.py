@@ -5,7 +5,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._checks import paired
+from jaxloss._checked import expect, within
+from jaxloss._checks import log_probabilities, paired, some_probability
 from jaxloss._loss import Loss
 from jaxloss._numerics import nan_unless
 from jaxloss._pytree import static
@@ -41,7 +42,7 @@ def kl_div(
 
     Returns:
         A scalar, or the terms in the inputs' shape. A target of probability 0 adds 0 whatever was predicted, and its
-        gradients are finite. A negative probability is NaN.
+        gradients are finite. A target that is no probability is NaN.
 
     Raises:
         ValueError: shapes that differ, an unknown reduction.
@@ -57,8 +58,11 @@ def kl_div(
     Source: `torch.nn.KLDivLoss`; Kullback and Leibler, "On Information and Sufficiency", 1951.
     """
     predictions, targets, dtype = paired(log_predictions, targets, where, name="log_predictions")
-    if not log_target:
-        predictions = nan_unless(targets >= 0, predictions)
+    expect(log_probabilities(dtype), log_predictions=predictions)
+    if log_target:
+        expect(log_probabilities(dtype), targets=targets)
+    else:
+        predictions = nan_unless(within(some_probability(dtype), targets=targets), predictions)
     # A target of probability 0 has no term, and neither factor of it may reach the derivatives.
     none = targets == (-jnp.inf if log_target else 0)
     targets, predictions = jnp.where(none, 1.0, targets), jnp.where(none, 0.0, predictions)

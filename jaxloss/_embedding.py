@@ -1,17 +1,20 @@
 """Distances and similarities of vectors, and the losses made of them."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._checks import broadcast_shape, floats, option
+from jaxloss._checked import expect
+from jaxloss._checks import SIGN, broadcast_shape, floats, option
 from jaxloss._loss import Loss
-from jaxloss._numerics import TINY, clamp_min, norm
+from jaxloss._numerics import TINY, clamp_min
 from jaxloss._pytree import static
 from jaxloss._reduce import filled, mask, reduce
 from jaxloss._types import Mask, Reduction, Scalar, Weight
+from jaxloss._vectors import cosine, distance
 
 __all__ = [
     "CosineEmbeddingLoss",
@@ -61,12 +64,12 @@ def pairwise_distance(
 
     Source: `torch.nn.PairwiseDistance`.
     """
-    (a, b), dtype = floats(a=a, b=b)
-    a, b = _broadcast(a, b)
+    (like, _), dtype = floats(a=a, b=b)
+    a, b = _aligned(a, b)
     if a.ndim == 0:
         raise ValueError("`a` and `b` have no axes, but a vector has one.")
-    distance = norm(a - b + option("eps", eps, a), p)
-    return (distance if keepdims else distance[..., 0]).astype(dtype)
+    distances = distance(a, b, option("eps", eps, like), p)
+    return (distances[..., None] if keepdims else distances).astype(dtype)
 
 
 def cosine_similarity(
@@ -95,14 +98,14 @@ def cosine_similarity(
 
     Source: `torch.nn.CosineSimilarity`.
     """
-    (a, b), dtype = floats(a=a, b=b)
-    eps = option("eps", eps, a, at_least=0)
-    a, b = _broadcast(a, b)
+    (like, _), dtype = floats(a=a, b=b)
+    a, b = _aligned(a, b)
     if not -a.ndim <= axis < a.ndim:
-        raise ValueError(f"`axis` is {axis}, but the vectors broadcast to shape {a.shape}.")
-    a, b = jnp.moveaxis(a, axis, -1), jnp.moveaxis(b, axis, -1)
-    a, b = a / clamp_min(norm(a, 2), eps), b / clamp_min(norm(b, 2), eps)
-    return jnp.sum(a * b, -1).astype(dtype)
+        raise ValueError(f"`axis` is {axis}, but the vectors broadcast to {a.ndim} axes.")
+    size = max(a.shape[axis], b.shape[axis])
+    a, b = (jnp.repeat(x, size, axis) if x.shape[axis] < size else x for x in (a, b))
+    cosines = cosine(a, b, option("eps", eps, like, at_least=0), 0.0, axis)
+    return jnp.squeeze(cosines, axis).astype(dtype)
 
 
 def cosine_embedding_loss(
@@ -148,11 +151,12 @@ def cosine_embedding_loss(
     if targets.shape != shape:
         raise ValueError(f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}.")
     keep = mask(where, shape)
-    a, b, targets = filled(a, keep, 0.0), filled(b, keep, 0.0), filled(targets, keep, 0.0)
-    squares = (jnp.sum(a * a, -1) + TINY) * (jnp.sum(b * b, -1) + TINY)
-    cosine = jnp.sum(a * b, -1) / jnp.sqrt(squares)
-    apart = clamp_min(cosine - option("margin", margin, a))
-    losses = jnp.where(targets == 1, 1 - cosine, jnp.where(targets == -1, apart, 0.0))
+    given = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
+    targets = filled(targets, keep, 1.0)
+    expect(SIGN, targets=targets)
+    angle = cosine(*given, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
+    apart = clamp_min(angle - option("margin", margin, a))
+    losses = jnp.where(targets == 1, 1 - angle, jnp.where(targets == -1, apart, 0.0))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -207,11 +211,9 @@ def triplet_margin_loss(
     Source: `torch.nn.TripletMarginLoss`; Balntas et al., "Learning Local Feature Descriptors with Triplets and
     Shallow Convolutional Neural Networks", 2016.
     """
-
-    def distance(a: Values, b: Values) -> Values:
-        return pairwise_distance(a, b, p=p, eps=eps)
-
-    return _triplet(anchor, positive, negative, distance, margin, swap, reduction, where, sample_weight)
+    (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
+    own = partial(distance, eps=option("eps", eps, like), p=p)
+    return _triplet(anchor, positive, negative, own, margin, swap, reduction, where, sample_weight)
 
 
 class TripletMarginLoss(Loss, fn=triplet_margin_loss):
@@ -269,8 +271,19 @@ def triplet_margin_with_distance_loss(
 
     Source: `torch.nn.TripletMarginWithDistanceLoss`.
     """
-    distance = pairwise_distance if distance_function is None else distance_function
-    return _triplet(anchor, positive, negative, distance, margin, swap, reduction, where, sample_weight)
+    if distance_function is None:
+        return triplet_margin_loss(
+            anchor,
+            positive,
+            negative,
+            margin=margin,
+            swap=swap,
+            reduction=reduction,
+            where=where,
+            sample_weight=sample_weight,
+        )
+    (first, second, third), _ = floats(anchor=anchor, positive=positive, negative=negative)
+    return _triplet(first, second, third, distance_function, margin, swap, reduction, where, sample_weight)
 
 
 class TripletMarginWithDistanceLoss(Loss, fn=triplet_margin_with_distance_loss):
@@ -286,33 +299,35 @@ def _triplet(
     anchor: Float[ArrayLike, "..."],
     positive: Float[ArrayLike, "..."],
     negative: Float[ArrayLike, "..."],
-    distance: Distance,
+    measure: Distance,
     margin: Scalar,
     swap: bool,
     reduction: Reduction,
     where: Mask | None,
     sample_weight: Weight | None,
 ) -> Float[Array, "..."]:
-    (anchor, positive, negative), dtype = floats(anchor=anchor, positive=positive, negative=negative)
-    margin = option("margin", margin, anchor, above=0)
-    common = broadcast_shape(anchor=anchor, positive=positive, negative=negative)
-    shape = jax.eval_shape(distance, *[jax.ShapeDtypeStruct(common, anchor.dtype)] * 2).shape
+    (like, *_), dtype = floats(anchor=anchor, positive=positive, negative=negative)
+    margin = option("margin", margin, like, above=0)
+    vectors = [jnp.asarray(array) for array in (anchor, positive, negative)]
+    common = broadcast_shape(anchor=vectors[0], positive=vectors[1], negative=vectors[2])
+    shape = jax.eval_shape(measure, *[jax.ShapeDtypeStruct(common, like.dtype)] * 2).shape
     if shape != common[: len(shape)]:
         raise ValueError(
             f"`distance_function` returns shape {shape} for inputs of shape {common}, which must begin so."
         )
     keep = mask(where, shape)
-    anchor, positive, negative = (filled(array, keep, 0.0) for array in (anchor, positive, negative))
-    near, far = distance(anchor, positive), distance(anchor, negative)
+    first, second, third = (filled(array, keep, 0.0) for array in vectors)
+    near, far = measure(first, second), measure(first, third)
     if swap:
-        far = jnp.minimum(far, distance(positive, negative))
+        far = jnp.minimum(far, measure(second, third))
     return reduce(clamp_min(near - far + margin), reduction, where, sample_weight, dtype=dtype)
 
 
-def _broadcast(a: Values, b: Values) -> tuple[Values, Values]:
-    """Both in the shape they broadcast to by NumPy's rules."""
+def _aligned(a: Float[ArrayLike, "..."], b: Float[ArrayLike, "..."]) -> tuple[Values, Values]:
+    """Both with as many axes, which broadcast by NumPy's rules."""
+    a, b = jnp.asarray(a), jnp.asarray(b)
     try:
-        shape = jnp.broadcast_shapes(a.shape, b.shape)
+        ndim = len(jnp.broadcast_shapes(a.shape, b.shape))
     except ValueError:
         raise ValueError(f"`a` has shape {a.shape} and `b` has shape {b.shape}, which do not broadcast.") from None
-    return jnp.broadcast_to(a, shape), jnp.broadcast_to(b, shape)
+    return jnp.expand_dims(a, range(ndim - a.ndim)), jnp.expand_dims(b, range(ndim - b.ndim))

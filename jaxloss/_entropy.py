@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
 
-from jaxloss._checks import option, same_shape
+from jaxloss._checked import Domain, checking, expect
+from jaxloss._checks import option, rounding, same_shape, some_probability
 from jaxloss._labels import Labels, class_weight
-from jaxloss._numerics import times
+from jaxloss._numerics import mean_of_parts, nan_unless, times
 from jaxloss._reduce import accumulator, filled, mask
 from jaxloss._softmax import again, log_total, surprise
 from jaxloss._types import Like, Mask, Scalar
@@ -29,6 +30,11 @@ class Probabilities(NamedTuple):
             raise ValueError(f"`ignore_index` is {ignore_index}, but probabilities name no class: use `where`.")
         keep = mask(where, logits.shape[:axis] + logits.shape[axis + 1 :])
         keep = None if keep is None else jnp.expand_dims(keep, axis)
+        if checking():
+            expect(some_probability(targets.dtype), keep, targets=targets)
+            total = jnp.sum(targets.astype(accumulator(targets.dtype)), axis, keepdims=True)
+            one = Domain("1", lambda x: jnp.abs(x - 1) <= rounding(targets.dtype))
+            expect(one, keep, **{f"targets.sum({axis}, keepdims=True)": total})
         return cls(filled(targets, keep, 0.0), keep)
 
 
@@ -84,8 +90,8 @@ def entropy(logits: Values, target: Labels | Probabilities, options: Options, ax
         found = _of_probabilities(logits, largest, target, options, axis)
     if options.z_loss is None:
         return found
-    squared = jnp.square(filled(largest, target.keep, 0.0) + found.log_sum)
-    return found._replace(losses=found.losses + options.z_loss * squared)
+    normalizer = filled(largest, target.keep, 0.0) + found.log_sum
+    return found._replace(losses=found.losses + options.z_loss * normalizer * normalizer)  # whose square may overflow
 
 
 # In both, a loss is a sum of products of two numbers that cannot be negative: nothing cancels.
@@ -100,10 +106,10 @@ def _of_labels(logits: Values, largest: Values, label: Labels, options: Options,
     if smoothing is not None:
         gaps = largest - again(logits)[0].astype(largest.dtype)
         if weight is None:
-            uniform = log_sum + label.kept(jnp.mean(gaps, axis, keepdims=True))
+            uniform = log_sum + label.kept(mean_of_parts(gaps, axis))
         else:
             gaps = times(jnp.broadcast_to(weight, logits.shape), label.kept(gaps))
-            uniform = jnp.mean(weight, axis, keepdims=True) * log_sum + jnp.mean(gaps, axis, keepdims=True)
+            uniform = jnp.mean(weight, axis, keepdims=True) * log_sum + mean_of_parts(gaps, axis)
         losses = times(1 - smoothing, losses) + times(smoothing, uniform)
     return Entropy(losses, count, largest, log_sum, own)
 
@@ -112,9 +118,10 @@ def _of_probabilities(logits: Values, largest: Values, target: Probabilities, op
     weight, smoothing = options.weight, options.smoothing
     log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
     mass = target.values.astype(largest.dtype)
+    sound = jnp.all(some_probability(target.values.dtype).holds(target.values), axis, keepdims=True)
     mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / logits.shape[axis]
     mass = mass if weight is None else mass * weight
     gaps = largest - again(logits)[0].astype(largest.dtype)
     gaps = times(mass, filled(gaps, target.keep, 0.0))
     losses = jnp.sum(mass, axis, keepdims=True) * log_sum + jnp.sum(gaps, axis, keepdims=True)
-    return Entropy(losses, None, largest, log_sum, None)
+    return Entropy(nan_unless(sound, losses), None, largest, log_sum, None)

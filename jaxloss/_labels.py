@@ -9,6 +9,7 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
+from jaxloss._checked import Domain, within
 from jaxloss._numerics import custom_jvp, nan_unless
 from jaxloss._reduce import accumulator, filled, mask, real
 from jaxloss._types import Like, Mask
@@ -93,9 +94,11 @@ def labels(
         counted = targets != jnp.asarray(ignore_index, targets.dtype)
         keep = counted if keep is None else keep & counted
     # A label that is not looked at must not make NaN of anything: class 0 stands in for it.
-    numbers = jnp.expand_dims(filled(signed(targets), keep, 0), axis)
-    in_range = (numbers >= 0) & (numbers < like.shape[axis])
-    return Labels(numbers, in_range, None if keep is None else jnp.expand_dims(keep, axis))
+    numbers = filled(signed(targets), keep, 0)
+    words = f"a class number from 0 to {like.shape[axis] - 1}" + (f", or {ignore_index}" if ignore_index else "")
+    in_range = within(Domain(words, lambda n: (n >= 0) & (n < like.shape[axis])), targets=numbers)
+    keep = None if keep is None else jnp.expand_dims(keep, axis)
+    return Labels(jnp.expand_dims(numbers, axis), jnp.expand_dims(in_range, axis), keep)
 
 
 def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real, Shaped
 
-from jaxloss._checks import floats, has_axis, option, paired, same_shape
+from jaxloss._checked import Domain, expect, within
+from jaxloss._checks import SIGN, floats, has_axis, option, paired, same_shape
 from jaxloss._labels import class_numbers, class_weight, labels, signed
 from jaxloss._loss import Loss
-from jaxloss._numerics import clamp_min, hinge, nan_unless
+from jaxloss._numerics import clamp_min, hinge, mean_of_parts, nan_unless
 from jaxloss._pytree import static
 from jaxloss._reduce import filled, mask, reduce
 from jaxloss._types import Mask, Reduction, Scalar, Weight
@@ -78,9 +79,10 @@ def multi_margin_loss(
         targets = targets[0]
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
-    short = hinge(margin - label.pick(predictions, axis) + predictions)
+    short = hinge(margin + (predictions - label.pick(predictions, axis)))  # an offset of all scores takes no digits
     at_label = label.one_hot(predictions.shape[axis], axis) & label.in_range
-    losses = jnp.mean(jnp.where(at_label, 0.0, short**p), axis, keepdims=True)
+    each = jnp.where(at_label, 0.0, short / predictions.shape[axis] * short ** (p - 1))
+    losses = jnp.sum(each, axis, keepdims=True)  # of parts of the mean: a sum of their squares overflows sooner
     if weight is not None:
         losses = losses * label.pick(class_weight(weight, predictions, axis), axis)
     return reduce(jnp.squeeze(losses, axis), reduction, where, sample_weight, dtype=dtype)
@@ -138,9 +140,14 @@ def multilabel_margin_loss(
     keep = mask(where, predictions.shape[:-1])
     predictions, numbers = filled(predictions, keep, 0.0), filled(numbers, keep, -1)
     listed = jnp.cumsum(numbers == -1, -1) == 0
-    valid = (numbers >= 0) & (numbers < predictions.shape[-1])
+    classes = predictions.shape[-1]
+    domain = Domain(
+        f"a class number from 0 to {classes - 1}, or -1 to end the list",
+        lambda numbers: (numbers >= 0) & (numbers < classes) | ~listed,
+    )
+    valid = within(domain, targets=numbers)
     losses, _ = _pairwise_hinge(predictions, numbers, listed)
-    losses = nan_unless(jnp.all(valid | ~listed, -1), losses) / predictions.shape[-1]
+    losses = nan_unless(jnp.all(valid, -1), losses)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -154,7 +161,7 @@ class MultiLabelMarginLoss(Loss, fn=multilabel_margin_loss):
 def _pairwise_hinge(
     scores: Values, numbers: Integer[Array, "..."], listed: Bool[Array, "..."]
 ) -> tuple[Values, Values]:
-    """The sum over listed j and classes c that are not listed of max(0, 1 - x_j + x_c), and its slope."""
+    """The sum over listed j, and mean over classes c that are not, of max(0, 1 - x_j + x_c); and its slope times C."""
     # One label of every example at a time, as many as the longest list has: no array of all pairs.
     iota = lax.broadcasted_iota(numbers.dtype, scores.shape, scores.ndim - 1)
     longest = jnp.max(jnp.sum(listed, -1), initial=0)
@@ -171,10 +178,10 @@ def _pairwise_hinge(
         one_hot = at(step)
         score = jnp.sum(jnp.where(one_hot, scores, 0.0), -1, keepdims=True)
         used = ~true & jnp.any(one_hot, -1, keepdims=True)
-        short = jnp.where(used, hinge(1 - score + scores), 0.0)
+        short = jnp.where(used, hinge(1 + (scores - score)), 0.0)
         steps = jnp.where(short > 0, 1.0, short)  # NaN stays NaN
         slope = slope + steps - jnp.where(one_hot, jnp.sum(steps, -1, keepdims=True), 0.0)
-        return step + 1, losses + jnp.sum(short, -1), slope
+        return step + 1, losses + mean_of_parts(short, -1)[..., 0], slope
 
     def more(state: tuple[Array, ...]) -> Bool[Array, ""]:
         return state[0] < longest
@@ -191,7 +198,7 @@ def _pairwise_hinge_jvp(
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     losses, slope = _pairwise_hinge(*primals)
     # The sum is piecewise linear in the scores, so that its slope does not change.
-    return (losses, slope), (jnp.sum(slope * tangents[0], -1), jnp.zeros_like(slope))
+    return (losses, slope), (mean_of_parts(slope * tangents[0], -1)[..., 0], jnp.zeros_like(slope))
 
 
 def hinge_embedding_loss(
@@ -228,7 +235,8 @@ def hinge_embedding_loss(
 
     Source: `torch.nn.HingeEmbeddingLoss`.
     """
-    predictions, targets, dtype = paired(predictions, targets, where)
+    predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
+    expect(SIGN, targets=targets)
     apart = clamp_min(option("margin", margin, predictions) - predictions)
     losses = jnp.where(targets == 1, predictions, jnp.where(targets == -1, apart, predictions + apart))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
@@ -281,7 +289,8 @@ def margin_ranking_loss(
     arrays, dtype = floats(predictions1=predictions1, predictions2=predictions2, targets=targets)
     same_shape(predictions1=arrays[0], predictions2=arrays[1], targets=arrays[2])
     keep = mask(where, arrays[0].shape)
-    first, second, targets = (filled(array, keep, 0.0) for array in arrays)
+    first, second, targets = (filled(array, keep, 1.0) for array in arrays)
+    expect(SIGN, targets=targets)
     losses = clamp_min(option("margin", margin, first) - targets * (first - second))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
+from jaxloss._checked import Domain, expect
 from jaxloss._pytree import register_pytree
 from jaxloss._types import Mask, Reduction, Weight
+
+NUMBER = Domain("a number: an argument is not one there", lambda x: ~jnp.isnan(x))
 
 
 @register_pytree
@@ -99,6 +102,7 @@ def reduce(
         weight = filled(weight.astype(losses.dtype), keep, 0.0)
         losses = losses * weight
     losses = filled(losses, keep, 0.0)
+    expect(NUMBER, losses=losses)
     if reduction == "none":
         return losses.astype(dtype)
     total = jnp.sum(losses)

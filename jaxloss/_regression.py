@@ -1,15 +1,17 @@
 """Losses of a number against the number it should have been."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
 
-from jaxloss._checks import floats, option, paired
+from jaxloss._checked import expect
+from jaxloss._checks import NOT_NEGATIVE, floats, option, paired
 from jaxloss._loss import Loss
-from jaxloss._numerics import absolute, nan_unless
+from jaxloss._numerics import Tangent, absolute, along, limits, nan_unless, times_log
 from jaxloss._pytree import static
 from jaxloss._reduce import filled, mask, reduce
 from jaxloss._types import Mask, Reduction, Scalar, Weight
@@ -244,8 +246,8 @@ def poisson_nll_loss(
         sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A rate below `-eps` is NaN, gradient included; a log-rate of -inf
-        for a count of 0 is NaN too, as in PyTorch.
+        A scalar, or the losses in the inputs' shape. A log-rate of -inf is taken for the dtype's lowest number, so that
+        it costs 0 for a count of 0. A rate below `-eps` is NaN, gradient included.
 
     Raises:
         ValueError: shapes that differ.
@@ -258,17 +260,36 @@ def poisson_nll_loss(
     Source: `torch.nn.PoissonNLLLoss`.
     """
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
+    expect(NOT_NEGATIVE, targets=targets)
     if log_input:
-        losses = jnp.exp(predictions) - targets * predictions
+        rates, log_rates = jnp.exp(predictions), predictions
     else:
-        eps = option("eps", eps, predictions)
-        predictions = nan_unless(predictions + eps >= 0, predictions)
-        losses = predictions - targets * jnp.log(predictions + eps)
+        expect(NOT_NEGATIVE, predictions=predictions)
+        rates, log_rates = predictions, _log_plus(predictions, option("eps", eps, predictions))
     if full:
-        counted = jnp.where(targets > 1, targets, 1.0)
-        stirling = counted * jnp.log(counted) - counted + jnp.log(2 * math.pi * counted) / 2
-        losses = losses + jnp.where(targets > 1, stirling, 0.0)
+        # Stirling's t log t - t goes into the product with t, where large terms do not meet as inf - inf.
+        counted = targets > 1
+        log_counts = jnp.log(jnp.where(counted, targets, 1.0))
+        rates = rates + jnp.where(counted, (log_counts + math.log(2 * math.pi)) / 2, 0.0)
+        log_rates = log_rates - jnp.where(counted, log_counts - 1, 0.0)
+    losses = rates - times_log(targets, log_rates)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+@jax.custom_jvp
+def _log_plus(x: Values, eps: Values) -> Values:
+    """log(x + eps), with what rounding takes from the sum; NaN, derivative included, where the sum is negative."""
+    total = x + eps
+    of_eps = total - x
+    lost = (x - (total - of_eps)) + (eps - of_eps)
+    return jnp.log(total) + lost / jnp.maximum(total, limits(x.dtype).tiny)
+
+
+@partial(_log_plus.defjvp, symbolic_zeros=True)
+def _log_plus_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
+    total = primals[0] + primals[1]
+    one = jnp.ones_like(total)
+    return _log_plus(*primals), nan_unless(total >= 0, along(tangents, lambda: one, lambda: one) / total)
 
 
 class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
@@ -329,9 +350,8 @@ def gaussian_nll_loss(
     targets = jnp.broadcast_to(targets, shape)
     var = _variance(var, shape, option("eps", eps, predictions, above=0), keep)
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
-    losses = (jnp.log(var) + error * (error / var)) / 2
-    if full:
-        losses = losses + math.log(2 * math.pi) / 2
+    constant = math.log(2 * math.pi) / 2 if full else 0.0
+    losses = jnp.log(var) / 2 + _squared_over(error, var) + constant
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -354,7 +374,22 @@ def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array
             f"`var` has shape {var.shape}, but must have the predictions' {shape}, or lack the last axis of it, or "
             "have axes of size 1 instead, or be one number."
         )
-    return _floored(filled(var, keep, 1.0), eps)
+    var = filled(var, keep, 1.0)
+    expect(NOT_NEGATIVE, var=var)
+    return _floored(var, eps)
+
+
+@jax.custom_jvp
+def _squared_over(error: Values, var: Values) -> Values:
+    """error^2 / (2 var), where neither the square nor a power of the variance overflows, in the derivatives too."""
+    return (error / 2) * (error / var)
+
+
+@partial(_squared_over.defjvp, symbolic_zeros=True)
+def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
+    error, var = primals
+    ratio = error / var
+    return _squared_over(error, var), along(tangents, lambda: ratio, lambda: -ratio * (ratio / 2))
 
 
 @jax.custom_jvp

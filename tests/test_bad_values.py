@@ -1,5 +1,7 @@
 """A mistake that only the values could tell is met by NaN, there and nowhere else."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -47,6 +49,12 @@ LABELLED = {
         logits, targets, weight=CLASS_WEIGHT, label_smoothing=0.25, z_loss=0.5, **keywords
     ),
     "nll_loss": jaxloss.nll_loss,
+    "linear_cross_entropy": lambda hidden, targets, **keywords: jaxloss.linear_cross_entropy(
+        hidden, jnp.eye(3), targets, **keywords
+    ),
+    "linear_cross_entropy_in_chunks": lambda hidden, targets, **keywords: jaxloss.linear_cross_entropy(
+        hidden, jnp.eye(3), targets, chunk_size=2, label_smoothing=0.25, **keywords
+    ),
     "multi_margin_loss": jaxloss.multi_margin_loss,
     "multi_margin_loss_with_options": lambda scores, targets, **keywords: jaxloss.multi_margin_loss(
         scores, targets, p=2, weight=CLASS_WEIGHT, **keywords
@@ -207,6 +215,43 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
                 (-0.125, 1.125, np.inf, np.nan),
             ),
             (
+                "binary_cross_entropy_with_logits-targets",
+                jaxloss.binary_cross_entropy_with_logits,
+                (np.array([0.25, -3.0, 0.75]), np.array([0.0, 1.0, 0.5])),
+                1,
+                (-0.125, 1.5, 255.0, np.inf, np.nan),
+            ),
+            (
+                "binary_cross_entropy_with_logits-targets-pos_weight",
+                partial(jaxloss.binary_cross_entropy_with_logits, pos_weight=np.array(3.0), weight=np.array(0.5)),
+                (np.array([0.25, -3.0, 0.75]), np.array([0.0, 1.0, 0.5])),
+                1,
+                (-0.125, 1.5),
+            ),
+            (
+                "multilabel_soft_margin_loss-targets",
+                jaxloss.multilabel_soft_margin_loss,
+                (SCORES, np.eye(4)[:, :3]),
+                1,
+                (-0.125, 1.5, np.nan),
+            ),
+            (
+                "cross_entropy-probabilities",
+                jaxloss.cross_entropy,
+                (SCORES, np.array([[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5], [1, 0, 0]])),
+                1,
+                (-0.125, 1.5, np.inf, np.nan),
+            ),
+            (
+                "linear_cross_entropy-probabilities",
+                lambda hidden, targets, reduction: jaxloss.linear_cross_entropy(
+                    hidden, jnp.eye(3), targets, reduction=reduction
+                ),
+                (SCORES, np.array([[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5], [1, 0, 0]])),
+                1,
+                (-0.125, 1.5, np.nan),
+            ),
+            (
                 "gaussian_nll_loss-var",
                 jaxloss.gaussian_nll_loss,
                 (np.array([0.5, 1.0, 2.0]), np.array([0.0, 1.5, 2.0]), np.array([1.0, 0.5, 2.0])),
@@ -222,7 +267,7 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
                 0,
                 (-1.0, -0.5),
             ),
-            ("kl_div-targets", jaxloss.kl_div, log_probs_and_probs(), 1, (-0.5, -1e-9)),
+            ("kl_div-targets", jaxloss.kl_div, log_probs_and_probs(), 1, (-0.5, -1e-9, 1.5, np.nan)),
         )
         for value in values
     ],

@@ -1,0 +1,213 @@
+"""Where losses are tried: numbers at which formulas break, and ordinary ones."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from inputs import Inputs
+
+Arrays = tuple[np.ndarray, ...]
+INF = np.inf
+
+# Powers at which float32 squares and exponentials overflow or vanish, digits cancel, and sigmoids saturate.
+SIZES = [1e-30, 1e-20, 1e-10, 1e-7, 1e-4, 0.02, 0.25, 0.5, 1, 3, 8, 17, 20, 88, 104, 1e3, 1e4, 1e10, 1e19, 1e20, 1e30]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The floating numbers of a dtype."""
+
+    dtype: str
+
+    @property
+    def info(self) -> Any:
+        return jnp.finfo(self.dtype)
+
+    def rounded(self, values: Any) -> np.ndarray:
+        """Each number as the dtype's nearest; what is too large as its largest."""
+        values = np.asarray(values, float)
+        largest = float(self.info.max)
+        clipped = np.where(np.isinf(values), values, np.clip(values, -largest, largest))
+        return np.asarray(clipped, self.dtype)
+
+    def positive(self) -> np.ndarray:
+        """Sizes of every order, the ends of the dtype and a number of subnormal size."""
+        info = self.info
+        tiny, largest, eps = float(info.tiny), float(info.max), float(info.eps)
+        sizes = [*SIZES, tiny, tiny / 4, 2 * tiny, largest, largest / 2, 1 + eps, 1 - eps / 2, 2 * eps, 1 + 4 * eps]
+        return np.unique(self.rounded(sizes).astype(float))
+
+    def real(self) -> np.ndarray:
+        return np.unique(np.concatenate([-self.positive(), [0.0], self.positive()]))
+
+    def probabilities(self) -> np.ndarray:
+        sizes = self.positive()
+        near_1 = 1 - sizes[sizes < 0.25]
+        return np.unique(self.rounded([0.0, *sizes[sizes <= 1], *near_1, 0.7]).astype(float))
+
+    def log_probabilities(self) -> np.ndarray:
+        return -np.concatenate([[0.0], self.positive()])
+
+
+def grid(*axes: np.ndarray) -> Arrays:
+    """Every combination."""
+    return tuple(axis.ravel() for axis in np.meshgrid(*axes))
+
+
+def sampled(*axes: np.ndarray, number: int = 3000) -> Arrays:
+    rng = np.random.default_rng(0)
+    return tuple(rng.choice(axis, number) for axis in axes)
+
+
+def pairs(kind: Kind) -> Arrays:
+    """All pairs, equal ones among them, and pairs that differ in the last digit."""
+    first, second = grid(kind.real(), kind.real())
+    base = kind.rounded([0.3, 1, 3.7, 100, 1e4]).astype(float)
+    next_up = base * (1 + float(kind.info.eps))
+    return np.concatenate([first, base, next_up]), np.concatenate([second, next_up, base])
+
+
+def log_rates_and_counts(kind: Kind) -> Arrays:
+    return grid(np.append(kind.real(), -INF), np.concatenate([[0.0, 2], kind.positive()]))
+
+
+def rates_and_counts(kind: Kind) -> Arrays:
+    return grid(np.append(kind.positive(), 0.0), np.concatenate([[0.0, 2], kind.positive()]))
+
+
+def means_and_variances(kind: Kind) -> Arrays:
+    variances = np.concatenate([[0.0, 1e-6, 1.1e-6, 0.9e-6], kind.positive()])
+    return sampled(kind.real(), kind.real(), variances)
+
+
+def log_probs_and_probs(kind: Kind) -> Arrays:
+    return grid(np.append(kind.log_probabilities(), -INF), kind.probabilities())
+
+
+def two_log_probs(kind: Kind) -> Arrays:
+    each = np.append(kind.log_probabilities(), -INF)
+    return grid(each, each)
+
+
+def two_probs(kind: Kind) -> Arrays:
+    return grid(kind.probabilities(), kind.probabilities())
+
+
+def logits_and_probs(kind: Kind) -> Arrays:
+    certain = np.array([-INF, INF]), np.array([0.0, 1.0])
+    return tuple(map(np.append, grid(kind.real(), kind.probabilities()), certain))
+
+
+def scores_and_signs(kind: Kind) -> Arrays:
+    return grid(kind.real(), np.array([-1.0, 1.0]))
+
+
+def pairs_and_signs(kind: Kind) -> Arrays:
+    first, second = pairs(kind)
+    return *np.tile([first, second], 2), np.repeat([-1.0, 1.0], len(first))
+
+
+def logit_rows(kind: Kind) -> np.ndarray:
+    """Rows of 5 logits: every size, gaps, ties, offsets, and classes ruled out."""
+    rng = np.random.default_rng(0)
+    rows: list[Any] = [size * rng.normal(size=5) for size in kind.positive() for _ in range(2)]
+    rows += [[0.0, *[-gap] * 4] for gap in (17, 88, 104, 1e4)]
+    rows += [[0.0, -gap, -2 * gap, -gap, 0] for gap in (1e-7, 1e-4, 0.02, 17, 20, 88, 104, 1e4)]
+    rows += [np.zeros(5), np.full(5, -3.0), [1, 1, 1, 0, 1]]
+    rows += [np.array([0.5, 0, -1, 20, 3]) + offset for offset in (1e4, -1e4, 1e10, -1e10)]
+    largest = float(kind.info.max)
+    rows += [largest * np.array(each) for each in ([1, 1, 1, 1, 1], [1, -1, 1, -1, 0], [1, 0.5, 0.25, 0, 0.125])]
+    rows += [[-INF, 1, 2, -INF, 0], [0, -INF, -INF, -INF, -INF], [88, -INF, 0, 1, -INF], [1e4, 0, -INF, -1e4, 1e4]]
+    return kind.rounded(np.array(rows)).astype(float)
+
+
+def logits_and_labels(kind: Kind) -> Arrays:
+    rows = logit_rows(kind)
+    return np.repeat(rows, 5, 0), np.tile(np.arange(5), len(rows))
+
+
+def log_probs_and_labels(kind: Kind) -> Arrays:
+    rows, labels = logits_and_labels(kind)
+    return -np.abs(rows), labels
+
+
+def scores_and_labels(kind: Kind) -> Arrays:
+    rows, labels = logits_and_labels(kind)
+    kept = np.isfinite(rows).all(-1)
+    return rows[kept], labels[kept]
+
+
+def logits_and_soft_labels(kind: Kind) -> Arrays:
+    eps = float(kind.info.eps)
+    soft = np.array(
+        [
+            [1.0, 0, 0, 0, 0],
+            [0.0, 0.5, 0.5, 0, 0],
+            [0.125, 0.5, 0, 0.25, 0.125],
+            [1 - eps, 0, eps, 0, 0],
+            [0, 0, 0, 0, 0],
+        ]
+    )
+    rows = logit_rows(kind)
+    return np.repeat(rows, len(soft), 0), kind.rounded(np.tile(soft, (len(rows), 1))).astype(float)
+
+
+def logits_and_multilabels(kind: Kind) -> Arrays:
+    answers = np.array([[0.0, 1, 0, 1, 1], [1, 0, 1, 0, 0], [0.5, 0.25, 1, 0, 0.125]])
+    rows = logit_rows(kind)
+    rows = rows[np.isfinite(rows).all(-1)]
+    return np.repeat(rows, len(answers), 0), np.tile(answers, (len(rows), 1))
+
+
+def scores_and_lists(kind: Kind) -> Arrays:
+    lists = np.array([[0, 1, -1, 0, 0], [-1, 0, 1, 2, 3], [4, 4, 2, -1, 7], [0, 1, 2, 3, 4]])
+    rows = logit_rows(kind)
+    rows = rows[np.isfinite(rows).all(-1)]
+    return np.repeat(rows, len(lists), 0), np.tile(lists, (len(rows), 1))
+
+
+def vector_tuples(number: int) -> Callable[[Kind], Arrays]:
+    """Vectors of 4: of one length, of very different lengths, zero, equal, opposite, and almost equal."""
+
+    def make(kind: Kind) -> Arrays:
+        rng = np.random.default_rng(0)
+
+        def tuples() -> Iterator[list[np.ndarray]]:
+            for size in [0.0, *kind.positive()]:
+                for other in (size, 0.0, 1.0, 1e-20, 1e19):
+                    yield [rng.normal(size=4) * each for each in (size, other, size)[:number]]
+                same = kind.rounded(rng.normal(size=4) * size).astype(float)
+                yield [same, same, -same][:number]
+                yield [same, same * (1 + 2 * float(kind.info.eps)), same][:number]
+                yield [same * np.array([1, 0, 0, 0]), same * np.array([0, 1, 0, 0]), np.zeros(4)][:number]
+
+        return tuple(kind.rounded(np.array(each)).astype(float) for each in zip(*tuples(), strict=True))
+
+    return make
+
+
+def vectors_and_signs(kind: Kind) -> Arrays:
+    first, second = vector_tuples(2)(kind)
+    return np.tile(first, (2, 1)), np.tile(second, (2, 1)), np.repeat([1.0, -1.0], len(first))
+
+
+def products_and_labels(kind: Kind) -> Arrays:
+    """Hidden states and a kernel each, whose logits are of every size, tie, or leave no class a chance but one."""
+    rng = np.random.default_rng(0)
+    hidden, kernels = [], []
+    for size in kind.positive()[kind.positive() < 1e15]:
+        for other in (1.0, 1 / size if size > 1e-4 else 1.0):
+            hidden.append(rng.normal(size=4) * size)
+            kernels.append(rng.normal(size=(4, 5)) * other)
+    hidden += [np.ones(4), np.array([0.0, 0, 0, 0]), np.array([1.0, -1, 1, -1])]
+    kernels += [np.full((4, 5), 0.25), rng.normal(size=(4, 5)), np.arange(20.0).reshape(4, 5) * 30]
+    labels = np.arange(len(hidden)) % 5
+    return kind.rounded(np.array(hidden)), kind.rounded(np.array(kernels)), labels
+
+
+def ordinary_products(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    (number,), classes = inputs.shape, inputs.size
+    labels = rng.integers(0, classes, number)
+    return rng.normal(size=(number, 8)), rng.normal(size=(number, 8, classes)), labels

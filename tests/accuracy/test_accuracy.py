@@ -1,0 +1,35 @@
+"""Losses and derivatives against formulas in 60 digits, at points made to break them and at ordinary ones.
+
+`subjects.py` lists the losses, `points.py` the points, `gold.py` the formulas, `measure.py` says what is wrong with a
+number. `python tests/accuracy/table.py` writes the figures of the documentation from the same.
+"""
+
+import numpy as np
+import pytest
+from measure import computed, faults, truths, units_of_last_place
+from points import Kind
+from subjects import DTYPES, SUBJECTS, Subject, given
+
+every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id.replace(" ", "-"))
+
+
+@every_subject
+@pytest.mark.parametrize(("dtype", "jit"), [*((dtype, True) for dtype in DTYPES), ("float32", False)])
+def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, jit: bool) -> None:
+    kind = Kind(dtype)
+    arrays = subject.tried_at(kind)
+    results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
+    found = faults(results, subject.truth, arrays, kind, never_negative=subject.never_negative)
+    assert not found, f"{len(found)} wrong numbers, among them\n" + "\n".join(found[:10])
+
+
+@every_subject
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Subject, dtype: str) -> None:
+    kind = Kind(dtype)
+    arrays = subject.ordinary_in(kind)
+    wanted = truths(subject.truth, arrays)
+    off = units_of_last_place(computed(subject.ours, given(arrays, kind), subject.differentiable), wanted, kind)
+    # Low precision is computed in float32: what there is to lose is in the last rounding, of each use of an input.
+    bars = subject.ulps if dtype == "float32" else (0.51, 1.5)
+    assert np.all(np.array(off) <= bars), f"{off[0]:.2f} units in the losses, {off[1]:.2f} in the derivatives"
