@@ -1,6 +1,6 @@
 """Loss functions for JAX and Flax, with the semantics of `torch.nn`."""
 
-from jaxloss import _binary, _classification, _divergence, _embedding, _linear, _margin, _regression
+from jaxloss import _binary, _classification, _divergence, _embedding, _linear, _margin, _regression, _sequence
 from jaxloss._binary import *
 from jaxloss._checked import checked
 from jaxloss._classification import *
@@ -12,6 +12,7 @@ from jaxloss._margin import *
 from jaxloss._pytree import static
 from jaxloss._reduce import Mean, legacy_reduction, reduce
 from jaxloss._regression import *
+from jaxloss._sequence import *
 
 __version__ = "0.1.0"
 
@@ -23,3 +24,4 @@ __all__ += _embedding.__all__
 __all__ += _linear.__all__
 __all__ += _margin.__all__
 __all__ += _regression.__all__
+__all__ += _sequence.__all__

@@ -20,6 +20,7 @@ from inputs import (
     class_weight,
     classes_first,
     counts,
+    ctc,
     head_bias,
     hidden_heads_labels,
     hidden_kernel_labels,
@@ -27,6 +28,7 @@ from inputs import (
     kernel_weight,
     linear_first,
     log_probs_and_probs,
+    log_probs_and_sequences,
     logits_and_labels,
     logits_and_multilabels,
     logits_and_probabilities,
@@ -367,5 +369,26 @@ CASES = [
         inputs=MANY_EXAMPLES,
         edges=([[0.0, 0], [1.0, 2], [0.0, 0]], [[0.0, 0], [1.0, 0], [3.0, 4]], [[0.0, 0], [3.0, 2], [0.0, 1]]),
         differentiable=(0, 1, 2),
+    ),
+    Case(
+        jaxloss.CTCLoss,
+        log_probs_and_sequences,
+        options=({}, {"blank": 3, "zero_infinity": True}),
+        inputs={
+            "batched": Inputs((5,), size=4),
+            "unbatched": Inputs((), size=4),
+            "prime": Inputs((3,), size=131),
+            "tiny": Inputs((7,), scale=0.02, size=4),
+            "large": Inputs((7,), scale=30, size=4),
+        },
+        edges=(
+            # A label that another one repeats, exactly as many frames as are needed, one too few; nothing at all.
+            np.log(np.tile([0.25, 0.5, 0.125, 0.0625], (6, 5, 1))),
+            [[1, 1, 2], [1, 1, 2], [1, 2, 1], [2, 2, 2], [1, 1, 1], [1, 2, 1]],
+            [4, 3, 3, 5, 0, 0],
+            [3, 3, 3, 3, 0, 1],
+        ),
+        torch=ctc,
+        never_negative=False,
     ),
 ]

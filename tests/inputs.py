@@ -249,3 +249,29 @@ def linear_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str
 
 def nll_classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
     return classes_first(functional, arrays, reduction, {**options, "name": "nll_loss"})
+
+
+def log_probs_and_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """Nine frames at most and three labels at most, some of them repeated; 0 and 3 are no labels."""
+    frames, labels = 9, 3
+    log_probs = -np.abs(normal(rng, (*inputs.shape, frames, inputs.size), inputs.scale)) - 0.125
+    targets = np.asarray(rng.choice(np.delete(np.arange(inputs.size), [0, 3]), (*inputs.shape, labels)))
+    targets[..., 1] = targets[..., 0]
+    lengths = np.asarray(rng.integers(0, labels + 1, inputs.shape))
+    lengths.flat[0] = labels
+    return log_probs, targets, np.asarray(rng.integers(4, frames + 1, inputs.shape)), lengths
+
+
+def ctc(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
+    """PyTorch's frames come first, and its gradient has the class's probability added, where there is a path."""
+    log_probs, targets, input_lengths, target_lengths = arrays
+    options = dict(options)
+    frames_first = log_probs if options.pop("time_major", False) or log_probs.ndim == 2 else log_probs.swapaxes(0, 1)
+    rest = (frames_first, targets, input_lengths, target_lengths)
+    feasible = functional.ctc_loss(*rest, reduction="none", blank=options.get("blank", 0)).isfinite()
+    frame = input_lengths.new_tensor(range(len(frames_first)))
+    used = (frame < input_lengths[..., None]).movedim(-1, 0)
+    excess = (frames_first.exp().sum(-1) * used * feasible).sum(0)
+    excess = excess - excess.detach()
+    excess = {"none": excess, "sum": excess.sum(), "mean": (excess / target_lengths.clamp_min(1)).mean()}[reduction]
+    return functional.ctc_loss(*rest, reduction=reduction, **options) - excess

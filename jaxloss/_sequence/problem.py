@@ -1,0 +1,186 @@
+"""What a CTC loss is asked for, checked and put in order."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
+
+from jaxloss._checked import Domain, expect, within
+from jaxloss._checks import has_axis, log_probabilities
+from jaxloss._labels import class_numbers, signed
+from jaxloss._numerics import custom_jvp
+from jaxloss._reduce import accumulator, floating, mask
+from jaxloss._sequence.extended import lowest_log
+from jaxloss._types import Mask
+
+Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
+
+FEW_CLASSES = 128
+"""Up to which a product with one-hot labels is faster than a scatter, on CPUs."""
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences, each with its labels, in the dtype of the maths."""
+
+    emissions: Float[Array, "frames sequences labels_and_blank"]
+    """Of the blank, then of each label. Behind the end of a sequence the blank is certain."""
+    classes: Int[Array, "sequences labels_and_blank"]
+    skips: Bool[Array, "sequences labels"]
+    """Whether a label may follow the one before it without a blank: it is another one."""
+    frames: Int[Array, "sequences"]
+    lengths: Int[Array, "sequences"]
+    """Of the labels."""
+    ok: Bool[Array, "sequences"]
+    """Whether all values are in their domains."""
+    shape: tuple[int, ...] = ()
+    """Of one value per sequence."""
+    dtype: DTypeLike = jnp.float32
+    """Of the log-probabilities."""
+
+
+def sequences(
+    log_probs: Float[ArrayLike, "..."],
+    targets: Integer[ArrayLike, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    blank: int,
+    time_major: bool,
+    where: Mask | None,
+) -> Sequences:
+    """Check the arguments; one sequence becomes a batch of one."""
+    log_probs, shape = of_frames(floating("log_probs", log_probs), blank, time_major)
+    frames = per_sequence("input_lengths", input_lengths, shape)
+    lengths = per_sequence("target_lengths", target_lengths, shape)
+    targets = _rows(class_numbers(targets), target_lengths, shape)
+    keep = mask(where, shape)
+    if keep is not None:  # nothing is looked at
+        keep = jnp.broadcast_to(keep, shape).reshape(-1)
+        frames, lengths = jnp.where(keep, frames, 0), jnp.where(keep, lengths, 0)
+    batch = 1 if time_major and shape else 0
+    found = _checked(log_probs if shape else log_probs[None], targets, frames, lengths, batch, blank)
+    return found._replace(shape=shape, dtype=log_probs.dtype)
+
+
+def of_frames(
+    log_probs: Float[Array, "..."], blank: int, time_major: bool
+) -> tuple[Float[Array, "..."], tuple[int, ...]]:
+    """The log-probabilities, and the shape of one value per sequence: (N,), or () for one sequence."""
+    if log_probs.ndim not in (2, 3):
+        form = "(T, N, C)" if time_major else "(N, T, C)"
+        raise ValueError(f"`log_probs` has shape {log_probs.shape}, but must be {form}, or (T, C) for one sequence.")
+    classes = log_probs.shape[has_axis("log_probs", log_probs)]
+    if not 0 <= blank < classes:
+        raise ValueError(f"`blank` is {blank}, but must be a class number from 0 to {classes - 1}.")
+    return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[1 if time_major else 0],)
+
+
+def _checked(
+    log_probs: Float[Array, "..."],
+    targets: Int[Array, "sequences labels"],
+    frames: Int[Array, "sequences"],
+    lengths: Int[Array, "sequences"],
+    batch: int,
+    blank: int,
+) -> Sequences:
+    """The sequences, and whether what is used of them is in its domain."""
+    count, width = targets.shape
+    longest, classes = log_probs.shape[1 - batch], log_probs.shape[2]
+
+    def used(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
+        return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
+
+    labelled, spoken = used(lengths, width), used(frames, longest)
+    label = Domain(
+        f"a class number from 0 to {classes - 1} that is not the blank, {blank}",
+        lambda y: ((y >= 0) & (y < classes) & (y != blank)) | ~labelled,
+    )
+    in_range = within(label, targets=targets)
+    ok = jnp.all(in_range, 1)
+    ok &= within(Domain(f"from 0 to the {longest} frames", lambda n: (n >= 0) & (n <= longest)), input_lengths=frames)
+    ok &= within(Domain(f"from 0 to the {width} labels", lambda n: (n >= 0) & (n <= width)), target_lengths=lengths)
+    labels = jnp.where(in_range & labelled, targets, blank)
+    numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
+
+    emissions = _pick(log_probs, numbers, batch)
+    expect(log_probabilities(log_probs.dtype), (spoken if batch == 0 else spoken.T)[:, :, None], log_probs=log_probs)
+    waiting = jnp.where(jnp.arange(width + 1) == 0, 0.0, -jnp.inf).astype(emissions.dtype)[None, None]
+    emissions = jnp.where(spoken.T[:, :, None], emissions, waiting) if longest else jnp.tile(waiting, (1, count, 1))
+    # A NaN is not below; nor is a number that no logarithm of a probability is, and whose sum would overflow.
+    below = -lowest_log(emissions.dtype) / (longest + 1)
+    ok &= jnp.all(emissions < below, (0, 2))
+    skips = (labels != jnp.roll(labels, 1, 1)) & (jnp.arange(width)[None] > 0)
+    return Sequences(emissions, numbers, skips, frames, lengths, ok)
+
+
+def per_sequence(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
+    """One integer for each sequence."""
+    array = jnp.asarray(lengths, None if np.size(lengths) else int)  # an empty list is floating
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"`{name}` has dtype {array.dtype}, but lengths are integers: use `astype(int)`.")
+    if array.shape != shape and not (shape == () and array.shape == (1,)):
+        wanted = f"one length for each of {shape[0]} sequences" if shape else "one length, for one sequence"
+        raise ValueError(f"`{name}` has shape {array.shape}, but must be {wanted}.")
+    return signed(array).reshape(-1)
+
+
+def _rows(targets: Integer[Array, "..."], lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences labels"]:
+    """The labels as a padded batch, from each of the forms they may come in."""
+    targets = signed(targets)
+    if targets.ndim == 1 and not shape:
+        return targets[None]
+    if targets.ndim == 2 and targets.shape[:1] == shape:
+        return targets
+    if targets.ndim == 1 and shape:
+        return _unpacked(targets, lengths)
+    wanted = f"({shape[0]}, S), or one axis with all labels one after another" if shape else "(S,), for one sequence"
+    raise ValueError(f"`targets` has shape {targets.shape}, but must be {wanted}.")
+
+
+def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences labels"]:
+    """Labels one after another, cut where the lengths say."""
+    try:
+        ends = np.cumsum(np.asarray(lengths, int))
+    except jax.errors.TracerArrayConversionError:
+        raise ValueError(
+            "`targets` has one axis with all labels one after another, which shapes the program, but `target_lengths` "
+            "is traced: pad the targets to (N, S)."
+        ) from None
+    total = int(ends[-1]) if ends.size else 0
+    sizes = np.diff(ends, prepend=0)
+    if total != targets.size or (sizes < 0).any():
+        raise ValueError(f"`targets` has {targets.size} labels, but `target_lengths` add up to {total}.")
+    places = (ends - sizes)[:, None] + np.arange(max(sizes, default=0))
+    return targets[np.minimum(places, max(total - 1, 0))] if total else jnp.zeros(places.shape, targets.dtype)
+
+
+@custom_jvp(2)
+def _pick(
+    log_probs: Float[Array, "..."], classes: Int[Array, "sequences states"], batch: int
+) -> Float[Array, "frames sequences states"]:
+    """What each frame says of each state's class, in the dtype of the maths."""
+
+    def of_sequence(frames: Float[Array, "frames classes"], classes: Int[Array, "states"]) -> Float[Array, "..."]:
+        return frames.at[:, classes].get(mode="promise_in_bounds")
+
+    picked = jax.vmap(of_sequence, (batch, 0), 1)(log_probs, classes)
+    return picked.astype(accumulator(log_probs.dtype))
+
+
+@_pick.defjvp
+def _pick_jvp(
+    batch: int, primals: tuple[Float[Array, "..."], Int[Array, "sequences states"]], tangents: tuple[Array, object]
+) -> tuple[Float[Array, "frames sequences states"], Float[Array, "frames sequences states"]]:
+    log_probs, classes = primals
+    tangent = tangents[0].astype(accumulator(log_probs.dtype))  # in which the posteriors of one class are added up
+    if log_probs.shape[2] <= FEW_CLASSES:
+        hot = (classes[:, :, None] == jnp.arange(log_probs.shape[2], dtype=classes.dtype)[None, None]).astype(
+            tangent.dtype
+        )
+        form = "ntc,nsc->tns" if batch == 0 else "tnc,nsc->tns"
+        tangent = jnp.einsum(form, tangent, hot, precision="highest")
+    else:
+        tangent = _pick(tangent, classes, batch)
+    return _pick(log_probs, classes, batch), tangent
