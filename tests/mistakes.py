@@ -75,10 +75,15 @@ LOSSES = {
     ),
     "triplet_margin_loss": Right(("anchor", "positive", "negative"), (lambda: f(4, 3),) * 3, (4,)),
     "triplet_margin_with_distance_loss": Right(("anchor", "positive", "negative"), (lambda: f(4, 3),) * 3, (4,)),
+    "ctc_loss": Right(
+        ("log_probs", "targets", "input_lengths", "target_lengths"),
+        (lambda: -f(4, 5, 3), lambda: i(4, 2) + 1, lambda: i(4) + 5, lambda: i(4) + 2),
+        (4,),
+    ),
     "reduce": Right(("losses",), (lambda: f(4, 3),), (4, 3)),
 }
 TWO_KINDS_OF_TARGETS = ("cross_entropy", "linear_cross_entropy")
-INTEGER_TARGETS = (*TWO_KINDS_OF_TARGETS, "nll_loss", "multi_margin_loss", "multilabel_margin_loss")
+INTEGER_TARGETS = (*TWO_KINDS_OF_TARGETS, "nll_loss", "multi_margin_loss", "multilabel_margin_loss", "ctc_loss")
 
 
 def row(id: str, call: Call, error: type[Exception], *messages: str) -> Any:
@@ -97,6 +102,8 @@ def of_every_loss() -> list[Any]:
 def of_arrays(name: str, fn: Callable[..., Any], right: Right) -> list[Any]:
     rows = []
     for array in right.names:
+        if array.endswith("_lengths"):  # which have rows of their own
+            continue
         whole = array == "targets" and name in INTEGER_TARGETS and name not in TWO_KINDS_OF_TARGETS
         wanted = "but class numbers are integers" if whole else "but must be real and floating"
         if not (name in TWO_KINDS_OF_TARGETS and array == "targets"):  # which have rows of their own

@@ -6,7 +6,7 @@ import chex
 import jax
 import pytest
 from mistakes import Call, b, f, of_every_loss, silent_broadcasts
-from mistakes_by_loss import CLASSIFICATION, MARGINS, REGRESSION
+from mistakes_by_loss import CLASSIFICATION, MARGINS, REGRESSION, SEQUENCES
 from mistakes_of_vectors_and_objects import HELPERS, OBJECTS, VECTORS
 
 import jaxloss
@@ -19,6 +19,7 @@ ROWS = [
     *REGRESSION,
     *CLASSIFICATION,
     *MARGINS,
+    *SEQUENCES,
     *VECTORS,
     *HELPERS,
     *OBJECTS,
@@ -39,8 +40,8 @@ def test_mistake_is_named(call: Call, error: type[Exception], messages: tuple[st
 
 def test_every_public_name_has_a_row() -> None:
     tried = {param.id.split("-")[0] for param in ROWS}
-    # `legacy_reduction` takes what PyTorch's does, `static` anything, and `TokenStats` is a result.
-    assert set(jaxloss.__all__) - {"legacy_reduction", "static", "TokenStats"} <= tried
+    # `legacy_reduction` takes what PyTorch's does, `static` anything, and two are results.
+    assert set(jaxloss.__all__) - {"legacy_reduction", "static", "TokenStats", "CTCAlignment"} <= tried
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def ctc_alignment(
 
     asked = sequences(log_probs, targets, input_lengths, target_lengths, blank, time_major, None)
     score, states = best_path(asked.emissions, asked.skips, asked.lengths)
+    states = states[: log_probs.shape[0 if time_major else -2]]
     classes = jnp.take_along_axis(asked.classes, jnp.where(states % 2 == 0, 0, states // 2 + 1).T, 1, mode="clip").T
     there = jnp.arange(len(classes), dtype=asked.frames.dtype)[:, None] < asked.frames[None]
     there &= (asked.ok & (score > -jnp.inf))[None]

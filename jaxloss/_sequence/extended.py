@@ -3,6 +3,8 @@
 The probability of a path of a thousand frames underflows any floating dtype. Its logarithm does not, but takes an `exp`
 and a `log` for every sum, and loses a digit after the point for every digit before it. Here a sum is a shift of
 exponents, a product is a product and a sum of integers, and no digit is lost.
+
+Exponents are constants to a derivative, and mantissas carry it, so that JAX differentiates all of this as it stands.
 """
 
 import math
@@ -66,7 +68,7 @@ def of_log(log: Values) -> Extended:
     exponent = jnp.maximum(jnp.round(log * (1 / LOG_2)), float(its.nothing))
     rest = (log - exponent * its.log_2[0]) - exponent * its.log_2[1]
     # Where the logarithm has no digits behind the point, what is left of it after the subtraction is only rounding.
-    rest = jnp.minimum(jnp.maximum(rest, -LOG_2 / 2), LOG_2 / 2)
+    rest = jnp.minimum(jnp.maximum(rest, -0.5), 0.5)
     return Extended(jnp.exp(rest), exponent.astype(its.integer))
 
 
@@ -75,7 +77,10 @@ def log(x: Extended) -> Values:
     mantissa, exponent = normalized(x)
     its = layout(mantissa.dtype)
     high = mantissa > 2**0.5  # so that the logarithm of the mantissa, near 0 on both sides, keeps its digits
-    mantissa, power = jnp.where(high, mantissa / 2, mantissa), (exponent + high.astype(exponent.dtype)).astype(mantissa.dtype)
+    mantissa, power = (
+        jnp.where(high, mantissa / 2, mantissa),
+        (exponent + high.astype(exponent.dtype)).astype(mantissa.dtype),
+    )
     found = power * its.log_2[0] + (power * its.log_2[1] + jnp.log(mantissa))
     return jnp.where(is_zero(x), -jnp.inf, found)
 
@@ -114,7 +119,5 @@ def times(a: Extended, b: Extended) -> Extended:
 def normalized(x: Extended) -> Extended:
     """The same number with a mantissa in [1, 2)."""
     its = layout(x.mantissa.dtype)
-    bits = lax.bitcast_convert_type(x.mantissa, its.integer)
-    fraction = (bits & (2**its.digits - 1)) | (its.bias << its.digits)
-    mantissa = lax.bitcast_convert_type(fraction, x.mantissa.dtype)
-    return Extended(mantissa, x.exponent + ((bits >> its.digits) - its.bias))
+    power = (lax.bitcast_convert_type(x.mantissa, its.integer) >> its.digits) - its.bias
+    return Extended(x.mantissa * _power_of_2(-power, x.mantissa.dtype), x.exponent + power)

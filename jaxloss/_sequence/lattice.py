@@ -7,7 +7,7 @@ at the last blank, whatever the sequence's length.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -85,8 +85,9 @@ def surprise_and_posteriors(emissions: Emissions, skips: Skips, lengths: Lengths
         return _emitted(front, _at(emissions, frame)), _put(found, posterior, frame)
 
     _, labels = _in_blocks(frames, _start(emissions, lengths), saved.mantissa, back)
-    # A frame that is no label is the blank.
-    blank = jnp.maximum(jnp.where(is_zero(total), 0.0, 1.0)[None] - jnp.sum(labels, 2), 0.0)
+    # A frame that is no label is the blank. Rounding must not make it less likely than impossible.
+    blank = jnp.where(is_zero(total), 0.0, 1.0)[None] - jnp.sum(labels, 2)
+    blank += lax.stop_gradient(jnp.maximum(-blank, 0.0))
     return -log(total), jnp.concatenate([blank[:, :, None], labels], 2)
 
 
@@ -94,12 +95,13 @@ def surprise_and_posteriors(emissions: Emissions, skips: Skips, lengths: Lengths
 def _surprise_and_posteriors_jvp(
     primals: tuple[Emissions, Skips, Lengths], tangents: tuple[Emissions, object, object]
 ) -> tuple[tuple[PerSequence, Emissions], tuple[PerSequence, Emissions]]:
-    # The bits of extended numbers have no derivative, so the second one is that of the same recursion in logarithms.
+    # JAX would differentiate what is above, but keep all posteriors for every frame. So this is the derivative of the
+    # same recursion in logarithms. (In a scan JAX 0.10 does take the other way, which must be right too.)
     def total(emissions: Emissions) -> Float[Array, ""]:
         return jnp.sum(surprise_in_logs(emissions, *primals[1:]))
 
     def posteriors(emissions: Emissions) -> Emissions:
-        return -jax.grad(total)(emissions)
+        return -cast(Emissions, jax.grad(total)(emissions))
 
     found = surprise_and_posteriors(*primals)
     return found, (-jnp.sum(found[1] * tangents[0], (0, 2)), jax.jvp(posteriors, primals[:1], tangents[:1])[1])
@@ -146,19 +148,30 @@ def _total(front: Front, penalty: Int[Array, "sequences labels"], lengths: Lengt
 def _in_blocks(
     frames: int, front: Front, rest: T, body: Callable[[Int[Array, ""], Front, T], tuple[Front, T]]
 ) -> tuple[Front, T]:
-    """A loop over the frames, in which the front is normalised now and then."""
+    """A loop over whole blocks of frames, in front of each of which the front is normalised."""
+    number = _blocks(frames)
+    size = frames // number
 
-    def block(number: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
+    def block(index: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
         front, rest = carry
-        start = (Front(normalized(front.blanks), normalized(front.labels)), rest)
-        first = number * BLOCK
 
         def each(frame: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
-            return body(frame, *carry)
+            return body(index * size + frame, *carry)
 
-        return lax.fori_loop(first, jnp.minimum(first + BLOCK, frames), each, start)
+        start = (Front(normalized(front.blanks), normalized(front.labels)), rest)
+        return cast(tuple[Front, T], lax.fori_loop(0, size, each, start))
 
-    return lax.fori_loop(0, -(-frames // BLOCK), block, (front, rest))
+    return cast(tuple[Front, T], lax.fori_loop(0, number, block, (front, rest)))
+
+
+def whole_blocks(frames: int) -> int:
+    """The frames that the lattice takes, for at least so many."""
+    number = _blocks(frames)
+    return number * max(-(-frames // number), 1)
+
+
+def _blocks(frames: int) -> int:
+    return max(-(-frames // BLOCK), 1)
 
 
 def _penalty(emissions: Emissions, skips: Skips) -> Int[Array, "sequences labels"]:
@@ -185,8 +198,8 @@ def _padded(x: Extended, sides: tuple[int, int]) -> Extended:
 
 
 def _at(every: Num[Array, "frames ..."], frame: Int[Array, ""]) -> Num[Array, "..."]:
-    return lax.dynamic_index_in_dim(every, frame, keepdims=False)
+    return cast(Array, lax.dynamic_index_in_dim(every, frame, keepdims=False))
 
 
 def _put(every: Num[Array, "frames ..."], one: Num[Array, "..."], frame: Int[Array, ""]) -> Num[Array, "frames ..."]:
-    return lax.dynamic_update_index_in_dim(every, one, frame, 0)
+    return cast(Array, lax.dynamic_update_index_in_dim(every, one, frame, 0))

@@ -37,7 +37,7 @@ def best_path(
     )
 
     def back(state: Int[Array, "sequences"], came: Int[Array, "sequences states"]) -> tuple[Array, Array]:
-        state = state - jnp.take_along_axis(came, state[:, None], 1, mode="clip")[:, 0]
+        state = state - jnp.take_along_axis(came, state[:, None], 1, mode="clip")[:, 0].astype(state.dtype)
         return state, state
 
     # The choices of each frame lead to it from the one before, so that those of the end lead to the last frame.

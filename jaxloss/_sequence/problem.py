@@ -14,6 +14,7 @@ from jaxloss._labels import class_numbers, signed
 from jaxloss._numerics import custom_jvp
 from jaxloss._reduce import accumulator, floating, mask
 from jaxloss._sequence.extended import lowest_log
+from jaxloss._sequence.lattice import whole_blocks
 from jaxloss._types import Mask
 
 Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
@@ -92,22 +93,25 @@ def _checked(
     def used(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
         return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
 
+    ok = within(Domain(f"from 0 to the {longest} frames", lambda n: (n >= 0) & (n <= longest)), input_lengths=frames)
+    frames = jnp.where(ok, frames, longest)  # so that the NaN reaches a gradient
+    ok &= within(Domain(f"from 0 to the {width} labels", lambda n: (n >= 0) & (n <= width)), target_lengths=lengths)
     labelled, spoken = used(lengths, width), used(frames, longest)
     label = Domain(
         f"a class number from 0 to {classes - 1} that is not the blank, {blank}",
         lambda y: ((y >= 0) & (y < classes) & (y != blank)) | ~labelled,
     )
     in_range = within(label, targets=targets)
-    ok = jnp.all(in_range, 1)
-    ok &= within(Domain(f"from 0 to the {longest} frames", lambda n: (n >= 0) & (n <= longest)), input_lengths=frames)
-    ok &= within(Domain(f"from 0 to the {width} labels", lambda n: (n >= 0) & (n <= width)), target_lengths=lengths)
+    ok &= jnp.all(in_range, 1)
     labels = jnp.where(in_range & labelled, targets, blank)
     numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
 
     emissions = _pick(log_probs, numbers, batch)
     expect(log_probabilities(log_probs.dtype), (spoken if batch == 0 else spoken.T)[:, :, None], log_probs=log_probs)
     waiting = jnp.where(jnp.arange(width + 1) == 0, 0.0, -jnp.inf).astype(emissions.dtype)[None, None]
-    emissions = jnp.where(spoken.T[:, :, None], emissions, waiting) if longest else jnp.tile(waiting, (1, count, 1))
+    whole = whole_blocks(longest)
+    emissions = jnp.pad(emissions, ((0, whole - longest), (0, 0), (0, 0)))
+    emissions = jnp.where(used(frames, whole).T[:, :, None], emissions, waiting)
     # A NaN is not below; nor is a number that no logarithm of a probability is, and whose sum would overflow.
     below = -lowest_log(emissions.dtype) / (longest + 1)
     ok &= jnp.all(emissions < below, (0, 2))
@@ -139,7 +143,7 @@ def _rows(targets: Integer[Array, "..."], lengths: Lengths, shape: tuple[int, ..
     raise ValueError(f"`targets` has shape {targets.shape}, but must be {wanted}.")
 
 
-def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences labels"]:
+def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences longest"]:
     """Labels one after another, cut where the lengths say."""
     try:
         ends = np.cumsum(np.asarray(lengths, int))
