@@ -7,6 +7,7 @@ It needs `pip install -e ".[docs]"`. How the pictures look is in svg.py.
 """
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from svg import THEMES, curves, document, plane
+from svg import THEMES, cells, curves, document, plane
 
 import jaxloss
 
@@ -79,6 +80,19 @@ class Plane(NamedTuple):
         return np.asarray(jax.vmap(function)(*grid)).reshape(-1, len(up), len(across)).squeeze()
 
 
+class Cells(NamedTuple):
+    """A loss of probabilities in every frame, as minus its gradient: where more probability would lower it."""
+
+    rows: tuple[str, ...]
+    frames: int
+    loss: OfNumber  # of log-probabilities (frames, rows)
+
+    def draw(self) -> tuple[str, float]:
+        uniform = jnp.full((self.frames, len(self.rows)), -math.log(len(self.rows)))
+        value, slope = jax.value_and_grad(self.loss)(uniform)
+        return cells("frame", self.rows, -np.asarray(slope).T, f"minus gradient; the loss is {value:.2f}")
+
+
 def centres(low: float, high: float, count: int) -> np.ndarray:
     """The middles of so many equal parts."""
     return low + (np.arange(count) + 0.5) * (high - low) / count
@@ -121,7 +135,7 @@ ABOVE: Points = {"positive": (-1.0, 1.0), "negative": (1.0, 1.0)}
 KERNEL = jnp.array([[0.0, -1.8, 1.8], [1.2, -0.6, -0.6]])  # a word in each column: the points of its picture
 AROUND = ("the anchor's first component", "its second component")
 
-PICTURES: dict[str, Curves | Plane] = {
+PICTURES: dict[str, Curves | Plane | Cells] = {
     "l1_loss": Curves(ERROR, (-4, 4), (0, 4), (-1.5, 1.5), {"L1Loss()": lambda x: jaxloss.l1_loss(x, 0.0)}),
     "mse_loss": Curves(ERROR, (-4, 4), (0, 16), (-9, 9), {"MSELoss()": lambda x: jaxloss.mse_loss(x, 0.0)}),
     "huber_loss": Curves(
@@ -201,6 +215,11 @@ PICTURES: dict[str, Curves | Plane] = {
         (0, 0.5, 1, 2, 3, 4, 6),
         lambda x, y: jaxloss.linear_cross_entropy(jnp.stack([x, y]), KERNEL, jnp.array(0)),
         {"the target": (0.0, 1.2), "a word": (-1.8, -0.6), "another word": (1.8, -0.6)},
+    ),
+    "ctc_loss": Cells(
+        ("blank", "c", "a", "t"),
+        16,
+        lambda x: jaxloss.ctc_loss(x, jnp.array([1, 2, 3]), jnp.array(16), jnp.array(3), reduction="sum"),
     ),
     "binary_cross_entropy": Curves(
         "predicted probability",

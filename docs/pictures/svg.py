@@ -155,6 +155,19 @@ def plane(
     return drawn + box.numbers_below(labels[0]), box.top + box.height + 40
 
 
+def cells(label: str, rows: Sequence[str], values: np.ndarray, title: str) -> tuple[str, float]:
+    """An array (rows, columns), each of its values in [0, 1] as the depth of a cell, the first row on top."""
+    top, side, wide = 24, 26, (WIDTH - LEFT - RIGHT) / values.shape[1]
+    box = Box(top, side * len(rows), (0.5, values.shape[1] + 0.5), (0, len(rows)))
+    drawn = f'<text x="{LEFT}" y="15">{escape(title)}</text>'
+    for row, name in enumerate(rows):
+        drawn += f'<text class="end" x="{LEFT - 6}" y="{top + row * side + 17}">{escape(name)}</text>'
+        for column, value in enumerate(values[row]):
+            place = f'x="{LEFT + column * wide:.1f}" y="{top + row * side}" width="{wide:.1f}" height="{side}"'
+            drawn += f'<rect class="d0 grid" fill-opacity="{value:.3f}" {place}/>'
+    return drawn + box.numbers_below(label), top + side * len(rows) + 40
+
+
 def shade(band: int, levels: Sequence[float]) -> str:
     return f"{0.62 * (band + 1) / len(levels):.2f}"
 
