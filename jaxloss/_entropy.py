@@ -118,7 +118,9 @@ def _of_probabilities(logits: Values, largest: Values, target: Probabilities, op
     weight, smoothing = options.weight, options.smoothing
     log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
     mass = target.values.astype(largest.dtype)
-    sound = jnp.all(some_probability(target.values.dtype).holds(target.values), axis, keepdims=True)
+    # One reduction, which needs no array of answers: the smaller of t and 1 - t is negative if either is.
+    room = jnp.minimum(mass, 1 + rounding(target.values.dtype) - mass)
+    sound = jax.lax.stop_gradient(jnp.min(room, axis, keepdims=True)) >= 0
     mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / logits.shape[axis]
     mass = mass if weight is None else mass * weight
     gaps = largest - again(logits)[0].astype(largest.dtype)

@@ -95,10 +95,14 @@ def labels(
         keep = counted if keep is None else keep & counted
     # A label that is not looked at must not make NaN of anything: class 0 stands in for it.
     numbers = filled(signed(targets), keep, 0)
-    words = f"a class number from 0 to {like.shape[axis] - 1}" + (f", or {ignore_index}" if ignore_index else "")
-    in_range = within(Domain(words, lambda n: (n >= 0) & (n < like.shape[axis])), targets=numbers)
+    in_range = within(_class_number(like.shape[axis], ignore_index), targets=numbers)
     keep = None if keep is None else jnp.expand_dims(keep, axis)
     return Labels(jnp.expand_dims(numbers, axis), jnp.expand_dims(in_range, axis), keep)
+
+
+def _class_number(classes: int, ignore_index: int | None) -> Domain:
+    other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"
+    return Domain(f"a class number from 0 to {classes - 1}{other}", lambda n: (n >= 0) & (n < classes))
 
 
 def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:

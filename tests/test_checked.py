@@ -36,7 +36,7 @@ REFUSED = [
     ),
     (
         jaxloss.CrossEntropyLoss(axis=1, ignore_index=255),
-        (jnp.zeros((2, 3, 2, 2)), jnp.array(np.arange(8).reshape(2, 2, 2) % 4, "uint8")),
+        (jnp.zeros((2, 3, 2, 2)), jnp.array([[[0, 1], [2, 3]], [[0, 1], [2, 0]]], "uint8")),
         "`targets[0, 1, 1]` is 3, but must be a class number from 0 to 2, or 255.",
     ),
     (jaxloss.cross_entropy, (SCORES, f([0, 1.5, 0], [1, 0, 0])), "`targets[0, 1]` is 1.5, but must be in [0, 1]."),
@@ -55,7 +55,11 @@ REFUSED = [
         (-abs(SCORES), i(1, 7)),
         "`targets[1]` is 7, but must be a class number from 0 to 2, or -100.",
     ),
-    (jaxloss.nll_loss, (SCORES, i(1, 1)), "`log_probs[0, 0]` is 0.25, but must be a log-probability, at most 0."),
+    (
+        jaxloss.nll_loss,
+        (f([0.25, -1, -2], [-1, -2, 0]), i(1, 1)),
+        "`log_probs[0, 0]` is 0.25, but must be a log-probability, at most 0.",
+    ),
     (jaxloss.multi_margin_loss, (SCORES, i(0, 3)), "`targets[1]` is 3, but must be a class number from 0 to 2."),
     (
         jaxloss.multilabel_margin_loss,
@@ -129,7 +133,8 @@ def test_values_within_their_domains_pass_and_nothing_else_changes(case: Case) -
     for options in case.option_sets(case.arrays()):
         loss = case.loss(**options)
         run, plain = (jax.value_and_grad(function, case.differentiable) for function in (checked(loss), loss))
-        chex.assert_trees_all_equal(run(*given), plain(*given))
+        # What is evaluated step by step is compiled in other pieces, which may round the last digit otherwise.
+        chex.assert_trees_all_close(run(*given), plain(*given), rtol=1e-14, atol=1e-16)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -147,7 +152,7 @@ def test_without_it_the_program_has_no_checks(case: Case) -> None:
 def test_what_is_masked_is_not_looked_at(loss, arrays, refused: str) -> None:
     bad = int(re.search(r"\[(\d+)", refused)[1])
     keep = jnp.arange(2) != bad
-    keep = jnp.broadcast_to(keep, (2, 2, 2)) if isinstance(loss, jaxloss.CrossEntropyLoss) else keep  # of images
+    keep = keep[:, None, None] if isinstance(loss, jaxloss.CrossEntropyLoss) else keep  # of images
     value = checked(loss)(*arrays, where=keep)
     assert np.isfinite(value)
     assert value == loss(*arrays, where=keep)

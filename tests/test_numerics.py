@@ -126,6 +126,7 @@ def agrees_with_differences(function, *points) -> None:
 
 # Norms
 
+
 def norm(p, x):
     """The distance from the origin."""
     return distance(x, jnp.zeros_like(x), jnp.zeros((), x.dtype), p)
@@ -194,12 +195,12 @@ def largest(logits):
 
 def of_label(logits, numbers):
     label = labels(numbers, logits, logits.ndim - 1, None)
-    own = jax.lax.stop_gradient(label.pick(logits, -1))
-    return surprise(logits - largest(logits), own - largest(logits), label, logits.ndim - 1)
+    own = label.pick(logits, logits.ndim - 1) - largest(logits)
+    return surprise(logits, largest(logits), own, label, logits.ndim - 1)
 
 
 def of_all(logits):
-    return log_total(logits - largest(logits), None, -1)
+    return log_total(logits, largest(logits), None, -1)
 
 
 def softmax(logits):
@@ -281,12 +282,11 @@ def test_rows_that_are_not_kept_have_no_derivatives(function: str) -> None:
     label = labels(jnp.array([0, 1, 2]), logits, 1, where)
 
     def total(logits):
-        shifted = logits - largest(logits)
         if function == "log_total":
-            values = log_total(shifted, label.keep, -1)
+            values = log_total(logits, largest(logits), label.keep, -1)
         else:
-            own = jax.lax.stop_gradient(label.pick(logits, -1))
-            values = surprise(shifted, own - largest(logits), label, -1)[0]
+            own = label.pick(logits, 1) - largest(logits)
+            values = surprise(logits, largest(logits), own, label, 1)[0]
         return label.kept(values).sum()
 
     value, slope, hessian = jax.jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)

@@ -172,7 +172,7 @@ def multilabel_soft_margin_loss(x: Vector, t: Vector) -> list[Any]:
 
 
 def log_softmax(x: Vector) -> tuple[list[Number], Truth]:
-    """Minus the log-probabilities, none of them a difference of larger numbers, and the log of the sum of exponentials."""
+    """Minus the log-probabilities, none a difference of larger numbers, and the log of the sum of exponentials."""
     top = max(x)
     surprises = [
         log1p(sum((exp(other - own) for j, other in enumerate(x) if j != i), mpf(0))) if own > -inf else inf
@@ -287,9 +287,7 @@ def cosine(a: Vector, b: Vector, lengths: tuple[Number, Number], fixed: tuple[bo
 
 def cosine_similarity(a: Vector, b: Vector, *, eps: float = in_float32(1e-8)) -> list[Any]:
     norms = sqrt(dot(a, a)), sqrt(dot(b, b))
-    return cosine(
-        a, b, (max(norms[0], mpf(eps)), max(norms[1], mpf(eps))), (norms[0] < eps, norms[1] < eps)
-    )
+    return cosine(a, b, (max(norms[0], mpf(eps)), max(norms[1], mpf(eps))), (norms[0] < eps, norms[1] < eps))
 
 
 def cosine_embedding_loss(a: Vector, b: Vector, y: Number, *, margin: float = 0.0) -> list[Any]:
@@ -336,8 +334,7 @@ def triplet_margin_loss(
     swap: bool = False,
 ) -> list[Any]:
     near, far, other = (
-        pairwise_distance(a, b, p=p, eps=eps)
-        for a, b in ((anchor, positive), (anchor, negative), (positive, negative))
+        pairwise_distance(a, b, p=p, eps=eps) for a, b in ((anchor, positive), (anchor, negative), (positive, negative))
     )
     zero: list[Truth | None] = [one(0)] * len(anchor)
     by_far: tuple[list[Any], list[Any], list[Any]] = far[1], zero, far[2]

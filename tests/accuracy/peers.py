@@ -115,9 +115,7 @@ def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     return _of_jax(calls, subject, arrays, kind)
 
 
-def _of_jax(
-    calls: Mapping[str, Callable[..., Any]], subject: Subject, arrays: Arrays, kind: Kind
-) -> Results | None:
+def _of_jax(calls: Mapping[str, Callable[..., Any]], subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     call = calls.get(subject.name)
     if call is None:
         return None

@@ -1,4 +1,4 @@
-"""The losses whose accuracy is measured: each with its formula, the points it is tried at, and the bars it must hold."""
+"""The losses whose accuracy is measured: each with its formula, the points it is tried at, and the bars it holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

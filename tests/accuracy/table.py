@@ -1,7 +1,7 @@
 """Measure the accuracy of every loss, and write the tables of docs/numerics.md.
 
-    python tests/accuracy/table.py           # minutes; PyTorch, optax and Keras are measured where they are installed
-    python tests/accuracy/table.py --quick   # few numbers, only to see that it runs: prints the tables
+python tests/accuracy/table.py           # minutes; PyTorch, optax and Keras are measured where they are installed
+python tests/accuracy/table.py --quick   # few numbers, only to see that it runs: prints the tables
 
 """
 
