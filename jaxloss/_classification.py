@@ -54,7 +54,8 @@ def cross_entropy(
         sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A label out of range makes its loss and gradient NaN.
+        A scalar, or the losses (N...). A label out of range, or a probability outside [0, 1], makes its example's loss
+        and gradient NaN.
 
     Raises:
         ValueError: shapes that do not match, an empty class axis, an option out of range.

@@ -210,6 +210,7 @@ OF_HELPERS = {
     "cosine_similarity": "a, b, *, axis=-1, eps=1e-08",
     "reduce": "losses, reduction='mean', where=None, sample_weight=None, *, count=None, dtype=None",
     "parts": "loss",
+    "checked": "loss",
     "Mean": "total, weight, rest=None",
     "legacy_reduction": "size_average=None, reduce=None",
     "static": "default",

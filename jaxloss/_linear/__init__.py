@@ -86,7 +86,7 @@ def linear_cross_entropy(
 
     Returns:
         A scalar, or the losses (N...) or (N..., K...), float32 for low-precision inputs too: the logits are float32. A
-        label out of range makes its loss and gradient NaN.
+        label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
 
     Raises:
         ValueError: shapes that do not match, an option out of range, an unknown implementation.
