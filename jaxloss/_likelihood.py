@@ -87,7 +87,8 @@ def _log_counts_jvp(
     primals: tuple[Values], tangents: tuple[Values]
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     log_counts, counted = _log_counts(*primals)
-    return (log_counts, counted), (counted / jnp.maximum(primals[0], 1.0) * tangents[0], jnp.zeros_like(counted))
+    # The tangent is divided, and not the 1: of a large count that would be of subnormal size.
+    return (log_counts, counted), (counted * (tangents[0] / jnp.maximum(primals[0], 1.0)), jnp.zeros_like(counted))
 
 
 @jax.custom_jvp

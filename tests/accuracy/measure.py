@@ -66,7 +66,7 @@ def numbers(results: Results, wanted: Wanted) -> Iterator[Number]:
             name = f"derivative {which - 1}" if which else "loss"
             for i, (got, each) in enumerate(zip(np.ravel(results[which][element]), _flat(truth), strict=False)):
                 if each is not None and not isnan(each.value):
-                    at = f"[{element}, {i}]" if isinstance(truth, list) else f"[{element}]"
+                    at = f"[{i}]" if isinstance(truth, list) else ""
                     yield Number(element, name + at, float(got), each)
 
 
@@ -102,6 +102,7 @@ def fault(number: Number, kind: Kind, *, never_negative: bool, least: float) -> 
 
 def faults(
     results: Results,
+    wanted: Wanted,
     formula: Callable[..., list[Any]],
     arrays: Arrays,
     kind: Kind,
@@ -111,22 +112,22 @@ def faults(
 ) -> list[str]:
     """Every number that is wrong, with its element."""
 
-    def wrong(arrays: Arrays) -> dict[str, tuple[Number, str]]:
-        found = numbers(results, truths(formula, arrays))
-        return {
-            number.name: (number, why)
-            for number in found
-            if (why := fault(number, kind, never_negative=never_negative, least=least))
-        }
+    def wrong(results: Results, wanted: Wanted) -> Iterator[tuple[Number, str]]:
+        for number in numbers(results, wanted):
+            if why := fault(number, kind, never_negative=never_negative, least=least):
+                yield number, why
 
-    found = wrong(arrays)
-    if found:  # XLA's CPU takes numbers of subnormal size for 0, in some of its operations
-        other = wrong(tuple(map(_flushed, arrays)))
-        found = {name: each for name, each in found.items() if name in other}
+    found = list(wrong(results, wanted))
+    # XLA's CPU takes numbers of subnormal size for 0, in some of its operations: right is what is right of either.
+    suspects = sorted({number.element for number, _ in found})
+    flushed = truths(formula, tuple(_flushed(array[suspects]) for array in arrays))
+    chosen = tuple(result[suspects] for result in results)
+    wrong_too = {(suspects[number.element], number.name) for number, _ in wrong(chosen, flushed)}
     return [
-        f"{name} is {number.got:.9g} for {float(number.truth.value):.9g}: {why}, of "
+        f"{number.name} of element {number.element} is {number.got:.9g} for {float(number.truth.value):.9g}: {why}, of "
         + ", ".join(str(array[number.element].tolist()) for array in arrays)
-        for name, (number, why) in found.items()
+        for number, why in found
+        if (number.element, number.name) in wrong_too
     ]
 
 

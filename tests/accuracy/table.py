@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import jax  # noqa: E402  # the path is set above
 import numpy as np  # noqa: E402
-from measure import computed, faults, numbers, truths, units_of_last_place  # noqa: E402
+from measure import Wanted, computed, faults, numbers, truths, units_of_last_place  # noqa: E402
 from peers import PEERS  # noqa: E402
 from points import Kind  # noqa: E402
 from subjects import DTYPES, SUBJECTS, Arrays, Subject, given  # noqa: E402
@@ -54,19 +54,22 @@ def adversarial(subjects: list[Subject], peers: list[str], most: int | None) -> 
             kind = Kind(dtype)
             arrays = tuple(array[:most] for array in subject.tried_at(kind))
             ours = computed(subject.ours, given(arrays, kind), subject.differentiable)
+            wanted = truths(subject.truth, arrays)
             others = [PEERS[peer](subject, arrays, kind) for peer in peers]
             for i, results in enumerate([ours, *others]):
                 if results is not None:
-                    counts[i] += wrong(subject, results, arrays, kind)
+                    counts[i] += wrong(subject, results, wanted, arrays, kind)
         sums += counts
         yield f"| {named(subject)} | {counts[0, 1]} | " + " | ".join(map(share, counts)) + " |"
     yield f"| all | {sums[0, 1]} | " + " | ".join(map(share, sums)) + " |"
 
 
-def wrong(subject: Subject, results: tuple[np.ndarray, ...], arrays: Arrays, kind: Kind) -> tuple[int, int]:
+def wrong(
+    subject: Subject, results: tuple[np.ndarray, ...], wanted: Wanted, arrays: Arrays, kind: Kind
+) -> tuple[int, int]:
     """How many numbers are wrong, and of how many."""
-    found = faults(results, subject.truth, arrays, kind, never_negative=subject.never_negative, least=1.0)
-    return len(found), sum(1 for _ in numbers(results, truths(subject.truth, arrays)))
+    found = faults(results, wanted, subject.truth, arrays, kind, never_negative=subject.never_negative, least=1.0)
+    return len(found), sum(1 for _ in numbers(results, wanted))
 
 
 def share(count: np.ndarray) -> str:

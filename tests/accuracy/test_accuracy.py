@@ -14,13 +14,15 @@ every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject:
 
 
 @every_subject
-@pytest.mark.parametrize(("dtype", "jit"), [*((dtype, True) for dtype in DTYPES), ("float32", False)])
-def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, jit: bool) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str) -> None:
     kind = Kind(dtype)
     arrays = subject.tried_at(kind)
-    results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
-    found = faults(results, subject.truth, arrays, kind, never_negative=subject.never_negative)
-    assert not found, f"{len(found)} wrong numbers, among them\n" + "\n".join(found[:10])
+    wanted = truths(subject.truth, arrays)
+    for jit in (True, False) if dtype == "float32" else (True,):
+        results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
+        found = faults(results, wanted, subject.truth, arrays, kind, never_negative=subject.never_negative)
+        assert not found, f"{len(found)} wrong numbers, {jit=}, among them\n" + "\n".join(found[:10])
 
 
 @every_subject
