@@ -6,9 +6,19 @@ number. `python tests/accuracy/table.py` writes the figures of the documentation
 
 import numpy as np
 import pytest
+from cases import CASES
 from measure import computed, faults, truths, units_of_last_place
 from points import Kind
 from subjects import DTYPES, SUBJECTS, Subject, given
+
+# What is measured under another name.
+SAME = {"triplet_margin_with_distance_loss": "triplet_margin_loss"}
+
+
+def test_every_loss_is_measured() -> None:
+    left = {SAME.get(case.name, case.name) for case in CASES} - {subject.name for subject in SUBJECTS}
+    assert not left, f"add to SUBJECTS: {', '.join(sorted(left))}"
+
 
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id.replace(" ", "-"))
 
