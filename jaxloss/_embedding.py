@@ -282,8 +282,12 @@ def triplet_margin_with_distance_loss(
             where=where,
             sample_weight=sample_weight,
         )
-    (first, second, third), _ = floats(anchor=anchor, positive=positive, negative=negative)
-    return _triplet(first, second, third, distance_function, margin, swap, reduction, where, sample_weight)
+    (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
+
+    def own(a: Values, b: Values) -> Values:
+        return distance_function(a.astype(like.dtype), b.astype(like.dtype))
+
+    return _triplet(anchor, positive, negative, own, margin, swap, reduction, where, sample_weight)
 
 
 class TripletMarginWithDistanceLoss(Loss, fn=triplet_margin_with_distance_loss):

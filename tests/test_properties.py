@@ -1,0 +1,190 @@
+"""What holds of every loss whatever it is given: shapes, dtypes, options and special values drawn by hypothesis.
+
+Evaluated step by step: there are as many programs as examples, and to compile them would take all the time.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import chex
+import inputs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, Case
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from inputs import Arrays, Inputs
+
+pytestmark = pytest.mark.usefixtures("untyped")  # the types are checked everywhere else
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+# Every process draws the same examples, and none fails for the time that it takes.
+drawn = settings(
+    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Values that are at the edges of what an argument may be, and values that it must not be."""
+
+    good: tuple[float, ...]
+    bad: tuple[float, ...] = (np.nan,)
+
+
+SIZES = (2.0**-130, 2.0**-30, 2.0**-10, 1.0, 17.0, 88.0, 104.0, 1e4)  # the first is 0, or of subnormal size
+REAL = Domain((0.0, *SIZES, *(-size for size in SIZES)))
+LOG_PROB = Domain((0.0, *(-size for size in SIZES)))
+PROBABILITY = Domain((0.0, 2.0**-30, 0.5, 1 - 2.0**-8, 1.0), (-0.5, 1.5, np.nan))
+RATE = Domain((2.0**-10, 1.0, 1e4), (-1.0, np.nan))
+VARIANCE = Domain((0.0, 2.0**-20, 1.0, 1e4), (-1.0, np.nan))
+COUNT = Domain((0.0, 1.0, 2.0, 1e4))
+LABEL = Domain((), (-1, 10**6))
+LABEL_LIST = Domain((), (-2, 10**6))
+SIGN = WEIGHTS = Domain((), ())
+
+DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
+    inputs.pair: (REAL, REAL),
+    inputs.counts: (REAL, COUNT),
+    inputs.rates: (RATE, COUNT),
+    inputs.means_and_variances: (REAL, REAL, VARIANCE),
+    inputs.rowwise_variances: (REAL, REAL, WEIGHTS),
+    inputs.unsqueezed_variances: (REAL, REAL, WEIGHTS),
+    inputs.log_probs_and_probs: (LOG_PROB, PROBABILITY),
+    inputs.two_log_probs: (LOG_PROB, LOG_PROB),
+    inputs.probabilities: (PROBABILITY, PROBABILITY),
+    inputs.logits_and_probabilities: (REAL, PROBABILITY),
+    inputs.logits_and_multilabels: (REAL, PROBABILITY),
+    inputs.logits_and_soft_labels: (REAL, PROBABILITY),
+    inputs.logits_and_labels: (REAL, LABEL),
+    inputs.scores_and_labels: (REAL, LABEL),
+    inputs.scores_and_label_lists: (REAL, LABEL_LIST),
+    inputs.scores_and_signs: (REAL, SIGN),
+    inputs.scores_scores_signs: (REAL, REAL, SIGN),
+    inputs.vectors_and_signs: (REAL, REAL, SIGN),
+    inputs.hidden_kernel_labels: (REAL, WEIGHTS, LABEL),
+    inputs.hidden_heads_labels: (REAL, WEIGHTS, LABEL),
+    inputs.hidden_kernel_soft_labels: (REAL, WEIGHTS, PROBABILITY),
+}
+
+
+def domains(case: Case) -> tuple[Domain, ...]:
+    return DOMAINS.get(case.make, (REAL, REAL, REAL))  # made anew for each Case: three vectors
+
+
+@dataclass(frozen=True)
+class Example:
+    """A loss with its options, and what it is given."""
+
+    case: Case
+    options: Mapping[str, Any]
+    arrays: Arrays
+    dtype: str
+
+    def run(self, arrays: Arrays, **keywords: Any) -> tuple[jax.Array, list[jax.Array]]:
+        """The loss, and the gradient of its sum."""
+
+        def of_chosen(*chosen: Any) -> Any:
+            changed = dict(zip(self.case.differentiable, chosen, strict=True))
+            loss = self.case.loss(**self.options, **{"reduction": "none"} | reduction)
+            return loss(*(changed.get(i, array) for i, array in enumerate(converted)), **keywords)
+
+        reduction = {name: keywords.pop(name) for name in ("reduction",) if name in keywords}
+        converted = [jnp.asarray(a, self.dtype if a.dtype == np.float64 else None) for a in arrays]
+        with jax.disable_jit():
+            losses, pull = jax.vjp(of_chosen, *(converted[i] for i in self.case.differentiable))
+            return losses, list(pull(jnp.ones_like(losses)))
+
+    def of_examples(self, shape: tuple[int, ...]) -> list[int]:
+        """Positions of the arrays that have a value, or several, for each element of the loss alone."""
+        return [
+            i for i, array in enumerate(self.arrays) if array.shape[: len(shape)] == shape and i not in self.case.shared
+        ]
+
+
+@st.composite
+def examples(draw: st.DrawFn, case: Case, *, special: bool) -> Example:
+    shapes = [(2, 2)] + ([()] if "unbatched" in case.inputs else [])  # few, as every operation is compiled for each
+    inputs = Inputs(
+        draw(st.sampled_from(shapes)),
+        scale=draw(st.sampled_from([0.02, 1.0, 30.0])),
+        size=3,
+    )
+    arrays = tuple(map(np.array, case.make(np.random.default_rng(draw(st.integers(0, 99))), inputs)))
+    options = draw(st.sampled_from(case.option_sets(arrays)))
+    for array, domain in zip(arrays, domains(case), strict=False):
+        if special and domain.good:
+            places = st.lists(st.tuples(st.integers(0, array.size - 1), st.sampled_from(domain.good)), max_size=3)
+            for place, value in draw(places):
+                array.flat[place] = value
+    return Example(case, options, arrays, draw(st.sampled_from(["float32", "bfloat16", "float16"])))
+
+
+@every_case
+@drawn
+@given(data=st.data())
+def test_finite_numbers_in_their_domains_give_no_nan(case: Case, data: st.DataObject) -> None:
+    example = data.draw(examples(case, special=True))
+    losses, gradients = example.run(example.arrays)
+    for array in (losses, *gradients):
+        assert not np.isnan(np.asarray(array, float)).any()
+    assert losses.dtype == ("float32" if case.float32_losses else example.dtype)
+    if case.never_negative:
+        assert (losses >= 0).all()
+
+
+@every_case
+@drawn
+@given(data=st.data())
+def test_what_is_masked_does_not_matter(case: Case, data: st.DataObject) -> None:
+    example = data.draw(examples(case, special=False))
+    shape = example.run(example.arrays)[0].shape
+    kept = st.lists(st.booleans(), min_size=int(np.prod(shape)), max_size=int(np.prod(shape)))
+    where = np.array(data.draw(kept), bool).reshape(shape)
+    junk = [array.copy() for array in example.arrays]
+    for i in example.of_examples(shape):
+        junk[i][~where] = 10**6 if junk[i].dtype != np.float64 else np.nan
+    reduction = data.draw(st.sampled_from(["none", "mean", "sum"]))
+    wanted, found = (
+        example.run(arrays, where=jnp.asarray(where), reduction=reduction) for arrays in (example.arrays, tuple(junk))
+    )
+    chex.assert_trees_all_equal(found, wanted)
+    for i, gradient in zip(case.differentiable, found[1], strict=True):
+        if i in example.of_examples(shape):
+            assert not np.any(np.asarray(gradient, float)[~where])
+
+
+@every_case
+@drawn
+@given(data=st.data())
+def test_a_bad_value_is_nan_in_its_element_and_nowhere_else(case: Case, data: st.DataObject) -> None:
+    example = data.draw(examples(case, special=False))
+    shape = example.run(example.arrays)[0].shape
+    element = tuple(data.draw(st.integers(0, size - 1)) for size in shape)
+    arrays = [array.copy() for array in example.arrays]
+    for array, domain in zip(arrays, domains(case), strict=False):
+        if domain is LABEL:  # one that is not ignored
+            assume(example.options.get("ignore_index") != array.max())
+            array[element] = array.max()
+        elif domain is LABEL_LIST:  # one label: without any the loss is 0
+            array[element] = [0, *[-1] * (array.shape[-1] - 1)]
+    clean, _ = example.run(tuple(arrays))
+    chosen = data.draw(st.sampled_from([i for i in example.of_examples(shape) if domains(case)[i].bad]))
+    bad = data.draw(st.sampled_from(domains(case)[chosen].bad))
+    arrays[chosen][element] = bad
+    losses, gradients = example.run(tuple(arrays))
+    assert np.isnan(np.asarray(losses, float)[element])
+    for i, gradient in zip(case.differentiable, gradients, strict=True):
+        # That of a NaN is whatever the slope is.
+        if i in example.of_examples(shape) and not np.isnan(bad):
+            assert np.isnan(np.asarray(gradient, float)[element]).any()
+    others = np.ones(shape, bool)
+    others[element] = False
+    # A NaN among vectors has all of them scaled, which may round their losses otherwise.
+    rounding = 8 * float(jnp.finfo(losses.dtype).eps)
+    chex.assert_trees_all_close(
+        np.asarray(losses, float)[others], np.asarray(clean, float)[others], rtol=rounding, atol=rounding
+    )
