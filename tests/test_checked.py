@@ -26,6 +26,7 @@ def i(*values: object) -> jax.Array:
 
 
 SCORES = f([0.25, -1.5, 2.0], [1.0, 0.5, 0.0])
+FRAMES = jnp.full((2, 4, 3), -1.0)
 REFUSED = [
     (jaxloss.cross_entropy, (SCORES, i(1, 3)), "`targets[1]` is 3, but must be a class number from 0 to 2, or -100."),
     (jaxloss.cross_entropy, (SCORES, i(-1, 0)), "`targets[0]` is -1, but must be a class number from 0 to 2, or -100."),
@@ -100,6 +101,31 @@ REFUSED = [
         "`predictions[1]` is -1e-09, but must be at least 0.",
     ),
     (jaxloss.gaussian_nll_loss, (f(1, 1), f(1, 1), f(1, -1)), "`var[1]` is -1.0, but must be at least 0."),
+    (
+        jaxloss.ctc_loss,
+        (FRAMES, i([1, 5], [2, 0]), i(4, 4), i(2, 1)),
+        "`targets[0, 1]` is 5, but must be a class number from 0 to 2 that is not the blank, 0.",
+    ),
+    (
+        jaxloss.CTCLoss(blank=1),
+        (FRAMES, i([0, 2], [1, 0]), i(4, 4), i(2, 1)),
+        "`targets[1, 0]` is 1, but must be a class number from 0 to 2 that is not the blank, 1.",
+    ),
+    (
+        jaxloss.ctc_loss,
+        (FRAMES, i([1, 2], [2, 0]), i(4, 5), i(2, 1)),
+        "`input_lengths[1]` is 5, but must be from 0 to the 4 frames.",
+    ),
+    (
+        jaxloss.ctc_loss,
+        (FRAMES, i([1, 2], [2, 0]), i(4, 4), i(2, -1)),
+        "`target_lengths[1]` is -1, but must be from 0 to the 2 labels.",
+    ),
+    (
+        jaxloss.ctc_loss,
+        (FRAMES.at[1, 2, 0].set(0.5), i([1, 2], [2, 0]), i(4, 4), i(2, 1)),
+        "`log_probs[1, 2, 0]` is 0.5, but must be a log-probability, at most 0.",
+    ),
     (
         jaxloss.l1_loss,
         (f(1, np.nan), f(1, 1)),

@@ -44,7 +44,8 @@ VARIANCE = Domain((0.0, 2.0**-20, 1.0, 1e4), (-1.0, np.nan))
 COUNT = Domain((0.0, 1.0, 2.0, 1e4))
 LABEL = Domain((), (-1, 10**6))
 LABEL_LIST = Domain((), (-2, 10**6))
-SIGN = WEIGHTS = Domain((), ())
+LENGTH = Domain((), (-1, 10**6))
+SIGN = WEIGHTS = SEQUENCE = Domain((), ())
 
 DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
     inputs.pair: (REAL, REAL),
@@ -65,6 +66,7 @@ DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
     inputs.scores_and_signs: (REAL, SIGN),
     inputs.scores_scores_signs: (REAL, REAL, SIGN),
     inputs.vectors_and_signs: (REAL, REAL, SIGN),
+    inputs.log_probs_and_sequences: (LOG_PROB, SEQUENCE, LENGTH, LENGTH),
     inputs.hidden_kernel_labels: (REAL, WEIGHTS, LABEL),
     inputs.hidden_heads_labels: (REAL, WEIGHTS, LABEL),
     inputs.hidden_kernel_soft_labels: (REAL, WEIGHTS, PROBABILITY),
@@ -107,7 +109,8 @@ class Example:
 
 @st.composite
 def examples(draw: st.DrawFn, case: Case, *, special: bool) -> Example:
-    shapes = [(2, 2)] + ([()] if "unbatched" in case.inputs else [])  # few, as every operation is compiled for each
+    many = (3,) if case.name == "ctc_loss" else (2, 2)  # CTC has one batch axis
+    shapes = [many] + ([()] if "unbatched" in case.inputs else [])  # few, as every operation is compiled for each
     inputs = Inputs(
         draw(st.sampled_from(shapes)),
         scale=draw(st.sampled_from([0.02, 1.0, 30.0])),
