@@ -38,7 +38,8 @@ def ctc_loss(log_probs: Matrix, labels: Sequence[int], frames: int, length: int,
         for state, ahead, behind in zip(states, forward[t], backward[t], strict=True):
             if row[state]:
                 expected[t][state] += ahead * behind / row[state] / likelihood
-    return [one(-log(likelihood)), [[one(-each) for each in row] for row in expected]]
+    # Those of a frame add up to 1, which is the size that rounding has.
+    return [one(-log(likelihood)), [[Truth(-each, mpf(1)) for each in row] for row in expected]]
 
 
 def _passed(states: Sequence[int], rows: Matrix) -> list[list[Any]]:

@@ -211,3 +211,32 @@ def ordinary_products(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     (number,), classes = inputs.shape, inputs.size
     labels = rng.integers(0, classes, number)
     return rng.normal(size=(number, 8)), rng.normal(size=(number, 8, classes)), labels
+
+
+FRAMES, LABELS, CLASSES = 300, 20, 6
+
+
+def sequences(kind: Kind) -> Arrays:
+    """Frames that are certain, nearly certain and hopeless, repeated labels, as few frames as labels need, and fewer."""
+    rng = np.random.default_rng(0)
+    scales = (1e-30, 0.02, 3.0, 30.0, 300.0, 1e4, 3.0, 3.0)
+    logits = np.stack([rng.normal(size=(FRAMES, CLASSES)) * scale for scale in scales])
+    logits[:, :, 5] = -INF  # a class that no label is
+    log_probs = _log_softmax(logits)
+    targets = rng.integers(1, 5, (len(scales), LABELS))
+    targets[2] = 1  # needs 39 frames
+    targets[6] = targets[7] = 2
+    frames = np.array([FRAMES, FRAMES, FRAMES, FRAMES - 100, FRAMES, FRAMES, 39, 38])
+    lengths = np.array([LABELS, 1, LABELS, LABELS, LABELS, 0, LABELS, LABELS])
+    return kind.rounded(log_probs), targets, frames, lengths
+
+
+def ordinary_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    log_probs = _log_softmax(rng.normal(size=(*inputs.shape, FRAMES, CLASSES)) * inputs.scale)
+    targets = rng.integers(1, CLASSES, (*inputs.shape, LABELS))
+    return log_probs, targets, rng.integers(FRAMES // 2, FRAMES + 1, inputs.shape), rng.integers(1, 21, inputs.shape)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), -1, keepdims=True))

@@ -182,4 +182,12 @@ SUBJECTS = [
         by_element=True,
         ulps=(4, 64),
     ),
+    Subject(
+        gold_structured.ctc_loss,
+        points.sequences,
+        points.ordinary_sequences,
+        inputs=Inputs((3,)),
+        never_negative=False,
+        ulps=(4, 64),
+    ),
 ]
