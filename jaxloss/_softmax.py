@@ -36,6 +36,8 @@ def surprise(
     has none. `shared` says that the exponentials are kept for the derivative.
     """
     _, others = _others(logits, largest, label, axis, shared)
+    # This select also keeps XLA's CPU from taking the logarithms of short rows one by one, in the loop of their sum.
+    others = jnp.where(label.in_range, others, jnp.nan)
     log_sum = jnp.log1p(others + jnp.expm1(own))
     return log_sum - own, log_sum
 
