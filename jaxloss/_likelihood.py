@@ -203,8 +203,9 @@ def _squared_over(error: Values, var: Values) -> Values:
 @partial(_squared_over.defjvp, symbolic_zeros=True)
 def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
     error, var = primals
-    ratio = error / var
-    return _squared_over(error, var), along(tangents, lambda: ratio, lambda: -ratio * (ratio / 2))
+    # error / var each time, in other words: XLA's CPU would hold what the value and the derivatives share in memory.
+    slopes = along(tangents, lambda: -(-error / var), lambda: -jnp.square(error * math.sqrt(0.5) / var))
+    return _squared_over(error, var), slopes
 
 
 @jax.custom_jvp
