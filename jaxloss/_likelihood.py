@@ -204,7 +204,7 @@ def _squared_over(error: Values, var: Values) -> Values:
 def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
     error, var = primals
     # error / var each time, in other words: XLA's CPU would hold what the value and the derivatives share in memory.
-    slopes = along(tangents, lambda: -(-error / var), lambda: -jnp.square(error * math.sqrt(0.5) / var))
+    slopes = along(tangents, lambda: -(-error / var), lambda: -8 * jnp.square(error / 4 / var))
     return _squared_over(error, var), slopes
 
 

@@ -204,7 +204,7 @@ def products_and_labels(kind: Kind) -> Arrays:
     hidden += [np.ones(4), np.array([0.0, 0, 0, 0]), np.array([1.0, -1, 1, -1])]
     kernels += [np.full((4, 5), 0.25), rng.normal(size=(4, 5)), np.arange(20.0).reshape(4, 5) * 30]
     labels = np.arange(len(hidden)) % 5
-    return kind.rounded(np.array(hidden)), kind.rounded(np.array(kernels)), labels
+    return kind.rounded(np.array(hidden)).astype(float), kind.rounded(np.array(kernels)).astype(float), labels
 
 
 def ordinary_products(rng: np.random.Generator, inputs: Inputs) -> Arrays:

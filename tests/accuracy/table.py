@@ -1,8 +1,7 @@
 """Measure the accuracy of every loss, and write the tables of docs/numerics.md.
 
-python tests/accuracy/table.py           # minutes; PyTorch, optax and Keras are measured where they are installed
-python tests/accuracy/table.py --quick   # few numbers, only to see that it runs: prints the tables
-
+python -m tests.accuracy.table           # minutes; PyTorch, optax and Keras are measured where they are installed
+python -m tests.accuracy.table --quick   # few numbers, only to see that it runs: prints the tables
 """
 
 import argparse
@@ -16,10 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import jax  # noqa: E402  # the path is set above
 import numpy as np  # noqa: E402
+from inputs import Inputs  # noqa: E402
 from measure import Wanted, computed, faults, numbers, truths, units_of_last_place  # noqa: E402
 from peers import PEERS  # noqa: E402
 from points import Kind  # noqa: E402
@@ -45,7 +45,7 @@ def ordinary(subjects: list[Subject]) -> Iterator[str]:
 
 def adversarial(subjects: list[Subject], peers: list[str], most: int | None) -> Iterator[str]:
     """How many numbers are wrong, of all that are tried, in all three dtypes."""
-    yield "| loss | numbers | jaxloss | " + " | ".join(NAMES[peer] for peer in peers) + " |"
+    yield "| " + " | ".join(["loss", "numbers", "jaxloss", *(NAMES[peer] for peer in peers)]) + " |"
     yield "|---" * (3 + len(peers)) + "|"
     sums = np.zeros((1 + len(peers), 2), int)
     for subject in subjects:
@@ -98,16 +98,17 @@ def written(page: str, name: str, text: str) -> str:
     return re.sub(pattern, lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page, flags=re.DOTALL)
 
 
+def more(inputs: Inputs, times: float) -> Inputs:
+    (number,) = inputs.shape
+    return replace(inputs, shape=(int(number * times),))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few numbers, printed and not written")
     quick = parser.parse_args().quick
     peers = [] if quick else [name for name in PEERS if importlib.util.find_spec(name)]
-    sizes = 1 if quick else 10
-    subjects = [
-        replace(each, inputs=replace(each.inputs, shape=(each.inputs.shape[0] * sizes // (20 if quick else 1),)))
-        for each in SUBJECTS
-    ]
+    subjects = [replace(each, inputs=more(each.inputs, 1 / 20 if quick else 4)) for each in SUBJECTS]
     tables = {
         "platform": where(peers),
         "ordinary": "\n".join(ordinary(subjects)),
