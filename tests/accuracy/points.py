@@ -217,7 +217,7 @@ FRAMES, LABELS, CLASSES = 300, 20, 6
 
 
 def sequences(kind: Kind) -> Arrays:
-    """Frames that are certain, nearly certain and hopeless, repeated labels, as few frames as labels need, and fewer."""
+    """Frames that are certain, nearly certain and hopeless, repeated labels, just enough frames and too few."""
     rng = np.random.default_rng(0)
     scales = (1e-30, 0.02, 3.0, 30.0, 300.0, 1e4, 3.0, 3.0)
     logits = np.stack([rng.normal(size=(FRAMES, CLASSES)) * scale for scale in scales])
