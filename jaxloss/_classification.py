@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
+from jaxloss._axis import AxisName, ClassAxis, class_axis
 from jaxloss._checked import expect
 from jaxloss._checks import floats, has_axis, log_probabilities
 from jaxloss._entropy import Probabilities, entropy, entropy_options
@@ -27,6 +28,7 @@ def cross_entropy(
     label_smoothing: Scalar = 0.0,
     z_loss: Scalar = 0.0,
     axis: int = -1,
+    axis_name: AxisName | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
@@ -49,6 +51,9 @@ def cross_entropy(
         label_smoothing: s in [0, 1]; the target becomes (1 - s) times itself plus s / C on every class.
         z_loss: adds `z_loss * logsumexp(logits)**2` to each kept example, whatever its class weight (Chowdhery et al.).
         axis: of the classes, in `logits`.
+        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds C
+            consecutive ones: of `logits`, probabilities and `weight`. Class numbers count from the first one of all.
+            Devices exchange a few numbers per example, and return the same: see [Scaling](../scaling.md).
         reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
         where: True where an example is kept: see [`reduce`][jaxloss.reduce].
         sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
@@ -70,15 +75,16 @@ def cross_entropy(
     Computer Vision", 2016; z-loss, Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
     """
     logits, targets = floating("logits", logits), jnp.asarray(targets)
-    axis, dtype = has_axis("logits", logits, axis), logits.dtype
+    number, dtype = has_axis("logits", logits, axis), logits.dtype
+    classes = class_axis(number, axis_name, logits=logits)
     if jnp.issubdtype(targets.dtype, jnp.floating):
-        target = Probabilities.of(targets, logits, axis, where, ignore_index)
+        target = Probabilities.of(targets, logits, classes, where, ignore_index)
         dtype = jnp.result_type(logits, targets)
     else:
-        target = labels(targets, logits, axis, where, ignore_index=ignore_index)
-    options = entropy_options(logits, axis, weight, label_smoothing, z_loss)
-    found = entropy(logits, target, options, axis)
-    return _reduced(found.losses, axis, reduction, target.keep, sample_weight, found.counted, dtype)
+        target = labels(targets, logits, classes, where, ignore_index=ignore_index)
+    options = entropy_options(logits, classes, weight, label_smoothing, z_loss)
+    found = entropy(logits, target, options, classes)
+    return _reduced(found.losses, number, reduction, target.keep, sample_weight, found.counted, dtype)
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
@@ -89,6 +95,7 @@ class CrossEntropyLoss(Loss, fn=cross_entropy):
     label_smoothing: Scalar = 0.0
     z_loss: Scalar = 0.0
     axis: int = static(-1)
+    axis_name: AxisName | None = static(None)
     reduction: Reduction = static("mean")
 
 
@@ -151,15 +158,15 @@ def nll_loss(
     Source: `torch.nn.NLLLoss`.
     """
     (log_probs,), dtype = floats(log_probs=log_probs)
-    axis = has_axis("log_probs", log_probs, axis)
-    label = labels(targets, log_probs, axis, where, name="log_probs", ignore_index=ignore_index)
+    classes = ClassAxis(has_axis("log_probs", log_probs, axis))
+    label = labels(targets, log_probs, classes, where, name="log_probs", ignore_index=ignore_index)
     expect(log_probabilities(dtype), label.keep, log_probs=log_probs)
-    losses = -label.kept(label.pick(log_probs, axis))
+    losses = -label.kept(label.pick(log_probs, classes))
     count = None
     if weight is not None:
-        count = label.kept(label.pick(class_weight(weight, log_probs, axis), axis))
+        count = label.kept(label.pick(class_weight(weight, log_probs, classes.number), classes))
         losses = losses * count
-    return _reduced(losses, axis, reduction, label.keep, sample_weight, count, dtype)
+    return _reduced(losses, classes.number, reduction, label.keep, sample_weight, count, dtype)
 
 
 class NLLLoss(Loss, fn=nll_loss):

@@ -2,14 +2,14 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
 
+from jaxloss._axis import ClassAxis
 from jaxloss._checked import Domain, checking, expect
 from jaxloss._checks import option, rounding, same_shape, some_probability
 from jaxloss._labels import Labels, class_weight
-from jaxloss._numerics import mean_of_parts, nan_unless, times
+from jaxloss._numerics import nan_unless, times
 from jaxloss._reduce import accumulator, filled, mask
 from jaxloss._softmax import again, log_total, surprise
 from jaxloss._types import Like, Mask, Scalar
@@ -24,17 +24,20 @@ class Probabilities(NamedTuple):
     keep: Bool[Array, "..."] | None
 
     @classmethod
-    def of(cls, targets: Values, logits: Like, axis: int, where: Mask | None, ignore_index: int) -> "Probabilities":
+    def of(
+        cls, targets: Values, logits: Like, axis: ClassAxis, where: Mask | None, ignore_index: int
+    ) -> "Probabilities":
+        number = axis.number
         same_shape(logits=logits, targets=targets)
         if ignore_index >= 0:
             raise ValueError(f"`ignore_index` is {ignore_index}, but probabilities name no class: use `where`.")
-        keep = mask(where, logits.shape[:axis] + logits.shape[axis + 1 :])
-        keep = None if keep is None else jnp.expand_dims(keep, axis)
+        keep = mask(where, logits.shape[:number] + logits.shape[number + 1 :])
+        keep = None if keep is None else jnp.expand_dims(keep, number)
         if checking():
             expect(some_probability(targets.dtype), keep, targets=targets)
-            total = jnp.sum(targets.astype(accumulator(targets.dtype)), axis, keepdims=True)
+            total = axis.sum(targets.astype(accumulator(targets.dtype)))
             one = Domain("1", lambda x: jnp.abs(x - 1) <= rounding(targets.dtype))
-            expect(one, keep, **{f"targets.sum({axis}, keepdims=True)": total})
+            expect(one, keep, **{f"targets.sum({number}, keepdims=True)": total})
         return cls(filled(targets, keep, 0.0), keep)
 
 
@@ -48,10 +51,10 @@ class Options(NamedTuple):
 
 
 def entropy_options(
-    logits: Like, axis: int, weight: Shaped[ArrayLike, "classes"] | None, label_smoothing: Scalar, z_loss: Scalar
+    logits: Like, axis: ClassAxis, weight: Shaped[ArrayLike, "classes"] | None, label_smoothing: Scalar, z_loss: Scalar
 ) -> Options:
     """The options of cross-entropy, checked."""
-    weight = None if weight is None else class_weight(weight, logits, axis)
+    weight = None if weight is None else class_weight(weight, logits, axis.number)
     smoothing = (
         None if _off(label_smoothing) else option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
     )
@@ -77,13 +80,13 @@ class Entropy(NamedTuple):
     """The label's logit less the largest."""
 
 
-def entropy(logits: Values, target: Labels | Probabilities, options: Options, axis: int) -> Entropy:
+def entropy(logits: Values, target: Labels | Probabilities, options: Options, axis: ClassAxis) -> Entropy:
     """From one look at the logits, in their own dtype. Examples left out have the loss 0.
 
     They are filled in what is computed per example: a filled copy of the logits would cost as much memory as their
     gradient. What is subtracted from all logits of an example does not change the result.
     """
-    largest = jax.lax.stop_gradient(jnp.max(logits, axis, keepdims=True)).astype(accumulator(logits.dtype))
+    largest = axis.largest(logits).astype(accumulator(logits.dtype))
     if isinstance(target, Labels):
         found = _of_labels(logits, largest, target, options, axis)
     else:
@@ -97,7 +100,7 @@ def entropy(logits: Values, target: Labels | Probabilities, options: Options, ax
 # In both, a loss is a sum of products of two numbers that cannot be negative: nothing cancels.
 
 
-def _of_labels(logits: Values, largest: Values, label: Labels, options: Options, axis: int) -> Entropy:
+def _of_labels(logits: Values, largest: Values, label: Labels, options: Options, axis: ClassAxis) -> Entropy:
     weight, smoothing = options.weight, options.smoothing
     own = label.pick(again(logits)[0], axis).astype(largest.dtype) - largest
     losses, log_sum = map(label.kept, surprise(logits, largest, own, label, axis))
@@ -106,24 +109,26 @@ def _of_labels(logits: Values, largest: Values, label: Labels, options: Options,
     if smoothing is not None:
         gaps = largest - again(logits)[0].astype(largest.dtype)
         if weight is None:
-            uniform = log_sum + label.kept(mean_of_parts(gaps, axis))
+            uniform = log_sum + label.kept(axis.mean(gaps))
         else:
             gaps = times(jnp.broadcast_to(weight, logits.shape), label.kept(gaps))
-            uniform = jnp.mean(weight, axis, keepdims=True) * log_sum + mean_of_parts(gaps, axis)
+            uniform = axis.mean(weight) * log_sum + axis.mean(gaps)
         losses = times(1 - smoothing, losses) + times(smoothing, uniform)
     return Entropy(losses, count, largest, log_sum, own)
 
 
-def _of_probabilities(logits: Values, largest: Values, target: Probabilities, options: Options, axis: int) -> Entropy:
+def _of_probabilities(
+    logits: Values, largest: Values, target: Probabilities, options: Options, axis: ClassAxis
+) -> Entropy:
     weight, smoothing = options.weight, options.smoothing
     log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
     mass = target.values.astype(largest.dtype)
     # One reduction, which needs no array of answers: the smaller of t and 1 - t is negative if either is.
     room = jnp.minimum(mass, 1 + rounding(target.values.dtype) - mass)
-    sound = jax.lax.stop_gradient(jnp.min(room, axis, keepdims=True)) >= 0
-    mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / logits.shape[axis]
+    sound = axis.largest(-room) <= 0
+    mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / axis.classes(logits.shape[axis.number])
     mass = mass if weight is None else mass * weight
     gaps = largest - again(logits)[0].astype(largest.dtype)
     gaps = times(mass, filled(gaps, target.keep, 0.0))
-    losses = jnp.sum(mass, axis, keepdims=True) * log_sum + jnp.sum(gaps, axis, keepdims=True)
+    losses = axis.sum(mass) * log_sum + axis.sum(gaps)
     return Entropy(nan_unless(sound, losses), None, largest, log_sum, None)

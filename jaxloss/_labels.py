@@ -9,6 +9,7 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
+from jaxloss._axis import ClassAxis
 from jaxloss._checked import Domain, within
 from jaxloss._numerics import custom_jvp, nan_unless
 from jaxloss._reduce import accumulator, filled, mask, real
@@ -18,7 +19,7 @@ Values = Float[Array, "..."]
 
 
 class Labels(NamedTuple):
-    """Checked class numbers. Every array has the class axis, of size 1.
+    """Checked class numbers, of all classes there are. Every array has the class axis, of size 1.
 
     A label out of range has a one-hot of all classes and picks NaN: that reaches the gradient of all its logits, where
     a one-hot of no class would leave it finite.
@@ -28,17 +29,23 @@ class Labels(NamedTuple):
     in_range: Bool[Array, "..."]
     keep: Bool[Array, "..."] | None
 
-    def one_hot(self, classes: int, axis: int) -> Bool[Array, "..."]:
-        """Whether a class is the label: a comparison, which XLA fuses with what it selects."""
-        return (_iota(self.numbers, classes, axis, self.numbers.dtype) == self.numbers) | ~self.in_range
+    def here(self, classes: int, axis: ClassAxis) -> "Labels":
+        """Numbered from the first of the classes that a device holds so many of; others are not among them."""
+        return self._replace(numbers=self.numbers - jnp.asarray(axis.first(classes), self.numbers.dtype))
 
-    def distance(self, classes: int, axis: int, dtype: DTypeLike) -> Values:
+    def one_hot(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:
+        """Whether a class is the label: a comparison, which XLA fuses with what it selects."""
+        numbers = self.here(classes, axis).numbers
+        return (_iota(numbers, classes, axis.number, numbers.dtype) == numbers) | ~self.in_range
+
+    def distance(self, classes: int, axis: ClassAxis, dtype: DTypeLike) -> Values:
         """0 at the label, and at least 2 elsewhere, in arithmetic that XLA fuses with a sum on CPUs too."""
         if classes > 2**24:  # where float32 skips integers
             return jnp.where(self.one_hot(classes, axis), jnp.zeros((), dtype), 2)
-        return jnp.abs(2 * _iota(self.numbers, classes, axis, dtype) - 2 * self.numbers.astype(dtype))
+        numbers = self.here(classes, axis).numbers
+        return jnp.abs(2 * _iota(numbers, classes, axis.number, dtype) - 2 * numbers.astype(dtype))
 
-    def pick(self, values: Values, axis: int) -> Values:
+    def pick(self, values: Values, axis: ClassAxis) -> Values:
         """Each example's value at its label, the class axis kept as 1; NaN, gradient included, out of range."""
         return nan_unless(self.in_range, _pick(values, self, axis))
 
@@ -48,22 +55,28 @@ class Labels(NamedTuple):
 
 
 @custom_jvp(2)
-def _pick(values: Values, label: Labels, axis: int) -> Values:
+def _pick(values: Values, label: Labels, axis: ClassAxis) -> Values:
     if AxisType.Explicit in jax.typeof(values).sharding.mesh.axis_types:
         return _one_of(values, label, axis)  # a gather would have to be told the sharding of its result
-    shape = jnp.broadcast_shapes(values.shape, label.numbers.shape)
-    return jnp.take_along_axis(jnp.broadcast_to(values, shape), label.numbers, axis, mode="clip")
+    shape, classes = jnp.broadcast_shapes(values.shape, label.numbers.shape), values.shape[axis.number]
+    numbers = label.here(classes, axis).numbers
+    picked = jnp.take_along_axis(jnp.broadcast_to(values, shape), numbers, axis.number, mode="clip")
+    if axis.mesh is None:
+        return picked
+    return axis.joined(jnp.where((numbers >= 0) & (numbers < classes), picked, 0.0))
 
 
 @_pick.defjvp
-def _pick_jvp(axis: int, primals: tuple[Values, Labels], tangents: tuple[Values, object]) -> tuple[Values, Values]:
+def _pick_jvp(
+    axis: ClassAxis, primals: tuple[Values, Labels], tangents: tuple[Values, object]
+) -> tuple[Values, Values]:
     # The transpose of a gather is a scatter; that of a comparison with an iota fuses with the rest of the gradient.
     values, label = primals
     return _pick(values, label, axis), _one_of(tangents[0], label, axis)
 
 
-def _one_of(values: Values, label: Labels, axis: int) -> Values:
-    return jnp.sum(jnp.where(label.one_hot(values.shape[axis], axis), values, 0.0), axis, keepdims=True)
+def _one_of(values: Values, label: Labels, axis: ClassAxis) -> Values:
+    return axis.sum(jnp.where(label.one_hot(values.shape[axis.number], axis), values, 0.0))
 
 
 def _iota(like: Shaped[Array, "..."], classes: int, axis: int, dtype: DTypeLike) -> Shaped[Array, "..."]:
@@ -73,19 +86,19 @@ def _iota(like: Shaped[Array, "..."], classes: int, axis: int, dtype: DTypeLike)
 def labels(
     targets: Shaped[ArrayLike, "..."],
     like: Like,
-    axis: int,
+    axis: ClassAxis,
     where: Mask | None,
     *,
     name: str = "logits",
     ignore_index: int | None = None,
 ) -> Labels:
     """Check class numbers against the array they number the classes of, whose class axis is `axis`."""
-    targets = class_numbers(targets)
-    wanted = like.shape[:axis] + like.shape[axis + 1 :]
+    targets, number, classes = class_numbers(targets), axis.number, axis.classes(like.shape[axis.number])
+    wanted = like.shape[:number] + like.shape[number + 1 :]
     if targets.shape != wanted:
         fix = ": for one-hot or soft targets use `targets.astype(float)`" if targets.shape == like.shape else ""
         raise ValueError(
-            f"`targets` has shape {targets.shape}, but `{name}` {like.shape} without its class axis {axis} is "
+            f"`targets` has shape {targets.shape}, but `{name}` {like.shape} without its class axis {number} is "
             f"{wanted}{fix}."
         )
     keep = mask(where, wanted)
@@ -95,9 +108,9 @@ def labels(
         keep = counted if keep is None else keep & counted
     # A label that is not looked at must not make NaN of anything: class 0 stands in for it.
     numbers = filled(signed(targets), keep, 0)
-    in_range = within(_class_number(like.shape[axis], ignore_index), targets=numbers)
-    keep = None if keep is None else jnp.expand_dims(keep, axis)
-    return Labels(jnp.expand_dims(numbers, axis), jnp.expand_dims(in_range, axis), keep)
+    in_range = within(_class_number(classes, ignore_index), targets=numbers)
+    keep = None if keep is None else jnp.expand_dims(keep, number)
+    return Labels(jnp.expand_dims(numbers, number), jnp.expand_dims(in_range, number), keep)
 
 
 def _class_number(classes: int, ignore_index: int | None) -> Domain:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real, Shaped
 
+from jaxloss._axis import ClassAxis
 from jaxloss._checked import Domain, expect, within
 from jaxloss._checks import SIGN, floats, has_axis, option, paired, same_shape
 from jaxloss._labels import class_numbers, class_weight, labels, signed
@@ -70,7 +71,7 @@ def multi_margin_loss(
     Kernel-based Vector Machines", 2001.
     """
     (predictions,), dtype = floats(predictions=predictions)
-    axis = has_axis("predictions", predictions)
+    axis = ClassAxis(has_axis("predictions", predictions))
     margin = option("margin", margin, predictions)
     if p not in (1, 2):
         raise ValueError(f"`p` is {p!r}, but must be 1 or 2.")
@@ -80,12 +81,12 @@ def multi_margin_loss(
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
     short = hinge(margin + (predictions - label.pick(predictions, axis)))  # an offset of all scores takes no digits
-    at_label = label.one_hot(predictions.shape[axis], axis) & label.in_range
-    each = jnp.where(at_label, 0.0, short / predictions.shape[axis] * short ** (p - 1))
-    losses = jnp.sum(each, axis, keepdims=True)  # of parts of the mean: a sum of their squares overflows sooner
+    at_label = label.one_hot(predictions.shape[-1], axis) & label.in_range
+    each = jnp.where(at_label, 0.0, short / predictions.shape[-1] * short ** (p - 1))
+    losses = axis.sum(each)  # of parts of the mean: a sum of their squares overflows sooner
     if weight is not None:
-        losses = losses * label.pick(class_weight(weight, predictions, axis), axis)
-    return reduce(jnp.squeeze(losses, axis), reduction, where, sample_weight, dtype=dtype)
+        losses = losses * label.pick(class_weight(weight, predictions, axis.number), axis)
+    return reduce(jnp.squeeze(losses, -1), reduction, where, sample_weight, dtype=dtype)
 
 
 class MultiMarginLoss(Loss, fn=multi_margin_loss):

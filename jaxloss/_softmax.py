@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxloss._axis import ClassAxis
 from jaxloss._labels import Labels
 from jaxloss._numerics import custom_jvp
 from jaxloss._reduce import accumulator, filled
@@ -27,7 +28,7 @@ Others = TypeVarTuple("Others")
 
 @custom_jvp(4, 5)
 def surprise(
-    logits: Values, largest: Values, own: Values, label: Labels, axis: int, shared: bool = False
+    logits: Values, largest: Values, own: Values, label: Labels, axis: ClassAxis, shared: bool = False
 ) -> tuple[Values, Values]:
     """-log(softmax) at the label, and log(sum(exp(logits - largest))), over an axis (kept as 1).
 
@@ -44,7 +45,7 @@ def surprise(
 
 @surprise.defjvp
 def _surprise_jvp(
-    axis: int,
+    axis: ClassAxis,
     shared: bool,
     primals: tuple[Values, Values, Values, Labels],
     tangents: tuple[Values, Values, Values, object],
@@ -54,19 +55,19 @@ def _surprise_jvp(
     _, others = _others(logits, largest, label, axis, shared)
     slope, softmax = _slopes(*again(logits, largest, own, others, label), axis)
     logits_dot = tangents[0].astype(slope.dtype)
-    along = jnp.sum(slope * logits_dot, axis, keepdims=True), jnp.sum(softmax * logits_dot, axis, keepdims=True)
+    along = axis.sum(slope * logits_dot), axis.sum(softmax * logits_dot)
     return surprise(*primals, axis, shared), along
 
 
 @custom_jvp(5)
 def _slopes(
-    logits: Values, largest: Values, own: Values, others: Values, label: Labels, axis: int
+    logits: Values, largest: Values, own: Values, others: Values, label: Labels, axis: ClassAxis
 ) -> tuple[Values, Values]:
     """softmax - one_hot and softmax; the first without a subtraction, from the sum of the others."""
     powers = _others(logits, largest, label, axis, _keeps(logits))[0]
     of_label = jnp.exp(own)
     total = others + of_label
-    one_hot = label.one_hot(logits.shape[axis], axis)
+    one_hot = label.one_hot(logits.shape[axis.number], axis)
     slope = jnp.where(one_hot, -others, powers) / total
     softmax = jnp.where(one_hot, of_label, powers) / total
     return filled(slope, label.keep, 0.0), filled(softmax, label.keep, 0.0)
@@ -74,7 +75,7 @@ def _slopes(
 
 @_slopes.defjvp
 def _slopes_jvp(
-    axis: int,
+    axis: ClassAxis,
     primals: tuple[Values, Values, Values, Values, Labels],
     tangents: tuple[Values, Values, Values, Values, object],
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
@@ -83,24 +84,26 @@ def _slopes_jvp(
     return (slope, softmax), (along, along)
 
 
-def _others(logits: Values, largest: Values, label: Labels, axis: int, shared: bool) -> tuple[Values, Values]:
+def _others(logits: Values, largest: Values, label: Labels, axis: ClassAxis, shared: bool) -> tuple[Values, Values]:
     """The exponentials, and the sum of those of all classes but the label's."""
-    powers, classes = _powers(logits, largest), logits.shape[axis]
+    powers, classes = _powers(logits, largest), logits.shape[axis.number]
     if shared:
         powers = jnp.where(label.one_hot(classes, axis), 0.0, powers)
-        return powers, jnp.sum(powers, axis, keepdims=True)
+        return powers, axis.sum(powers)
     # No power exceeds 1, so that the smaller of it and the distance to the label is 0 at the label and the power
     # elsewhere, never a tie: unlike a select, XLA fuses that with the sum on CPUs too.
-    blocks = _blocks(classes) if axis == logits.ndim - 1 else 1
+    blocks = _blocks(classes) if axis.number == logits.ndim - 1 else 1
     if blocks == 1:
-        return powers, jnp.sum(jnp.minimum(powers, label.distance(classes, axis, powers.dtype)), axis, keepdims=True)
+        return powers, axis.sum(jnp.minimum(powers, label.distance(classes, axis, powers.dtype)))
     # The same over rows of a length that XLA sums fast on CPUs, each with the label counted from its own start.
     starts = jnp.arange(blocks, dtype=label.numbers.dtype) * (classes // blocks)
+    starts = jnp.expand_dims(starts, range(logits.ndim - 1))
     (pieces,) = again(logits.reshape(-1, classes // blocks))
     shifts = jnp.broadcast_to(largest, (*largest.shape[:-1], blocks)).reshape(-1, 1)
-    label = label._replace(numbers=(label.numbers - starts).reshape(-1, 1))
-    partial = jnp.sum(jnp.minimum(_powers(pieces, shifts), label.distance(pieces.shape[1], 1, powers.dtype)), 1)
-    return powers, jnp.sum(partial.reshape(*largest.shape[:-1], blocks), -1, keepdims=True)
+    label = label._replace(numbers=(label.here(classes, axis).numbers - starts).reshape(-1, 1))
+    distance = label.distance(classes // blocks, ClassAxis(1), powers.dtype)
+    partial = jnp.sum(jnp.minimum(_powers(pieces, shifts), distance), 1)
+    return powers, axis.sum(partial.reshape(*largest.shape[:-1], blocks))
 
 
 def _blocks(classes: int) -> int:
@@ -126,38 +129,38 @@ def again(logits: Values, *others: *Others) -> tuple[Values, *Others]:
 
 
 @custom_jvp(3)
-def log_total(logits: Values, largest: Values, keep: Mask, axis: int) -> Values:
+def log_total(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> Values:
     """log(sum(exp(logits - largest))) over an axis (kept as 1), where there is no label to leave out."""
     powers = _powers(logits, largest)
-    total = jnp.sum(powers, axis, keepdims=True)
+    total = axis.sum(powers)
     # Below a total of 2 there is one 1 to leave out; from there on subtracting it costs no digits. Taking off the floor
     # is a mask that XLA fuses with the sum on CPUs too, which it does not do to a select.
-    others = jnp.sum(powers - jnp.floor(powers), axis, keepdims=True)
+    others = axis.sum(powers - jnp.floor(powers))
     return jnp.log1p(jnp.where(total < 2, others, total - 1))
 
 
 @log_total.defjvp
 def _log_total_jvp(
-    axis: int, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
+    axis: ClassAxis, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
 ) -> tuple[Values, Values]:
     softmax = _softmax(*primals, axis)
-    return log_total(*primals, axis), jnp.sum(softmax * tangents[0].astype(softmax.dtype), axis, keepdims=True)
+    return log_total(*primals, axis), axis.sum(softmax * tangents[0].astype(softmax.dtype))
 
 
 @custom_jvp(3)
-def _softmax(logits: Values, largest: Values, keep: Mask, axis: int) -> Values:
+def _softmax(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> Values:
     log_sum = log_total(logits, largest, keep, axis)
     return filled(_powers(*again(logits, largest)) * jnp.exp(-log_sum), keep, 0.0)
 
 
 @_softmax.defjvp
 def _softmax_jvp(
-    axis: int, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
+    axis: ClassAxis, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
 ) -> tuple[Values, Values]:
     softmax = _softmax(*primals, axis)
     return softmax, _along_softmax(softmax, tangents[0].astype(softmax.dtype), axis)
 
 
-def _along_softmax(softmax: Values, logits_dot: Values, axis: int) -> Values:
+def _along_softmax(softmax: Values, logits_dot: Values, axis: ClassAxis) -> Values:
     # In terms of the softmax alone, which is 0 where nothing is kept: what the logits hold there cannot enter.
-    return softmax * (logits_dot - jnp.sum(softmax * logits_dot, axis, keepdims=True))
+    return softmax * (logits_dot - axis.sum(softmax * logits_dot))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from jaxloss._axis import ClassAxis
 from jaxloss._labels import labels
 from jaxloss._numerics import absolute, clamp_min, hinge, nan_unless, softplus, times, times_log
 from jaxloss._softmax import log_total, surprise
@@ -187,6 +188,7 @@ LOGITS = {
 some_logits = pytest.mark.parametrize("logits", [np.array(rows) for rows in LOGITS.values()], ids=LOGITS)
 # The relative error of a float32: some units in the last place.
 ROUNDING = {"float64": 1e-14, "float32": 1e-6}
+LAST = ClassAxis(1)
 
 
 def largest(logits):
@@ -194,13 +196,13 @@ def largest(logits):
 
 
 def of_label(logits, numbers):
-    label = labels(numbers, logits, logits.ndim - 1, None)
-    own = label.pick(logits, logits.ndim - 1) - largest(logits)
-    return surprise(logits, largest(logits), own, label, logits.ndim - 1)
+    label = labels(numbers, logits, LAST, None)
+    own = label.pick(logits, LAST) - largest(logits)
+    return surprise(logits, largest(logits), own, label, LAST)
 
 
 def of_all(logits):
-    return log_total(logits, largest(logits), None, -1)
+    return log_total(logits, largest(logits), None, LAST)
 
 
 def softmax(logits):
@@ -279,14 +281,14 @@ def test_softmax_has_no_nan_in_two_derivatives(function, logits: np.ndarray) -> 
 def test_rows_that_are_not_kept_have_no_derivatives(function: str) -> None:
     where = jnp.array([True, False, False])
     logits = jnp.array([[1.0, 2.0, 0.5], [NAN, 1.0, INF], [-INF, -INF, -INF]])
-    label = labels(jnp.array([0, 1, 2]), logits, 1, where)
+    label = labels(jnp.array([0, 1, 2]), logits, LAST, where)
 
     def total(logits):
         if function == "log_total":
-            values = log_total(logits, largest(logits), label.keep, -1)
+            values = log_total(logits, largest(logits), label.keep, LAST)
         else:
-            own = label.pick(logits, 1) - largest(logits)
-            values = surprise(logits, largest(logits), own, label, 1)[0]
+            own = label.pick(logits, LAST) - largest(logits)
+            values = surprise(logits, largest(logits), own, label, LAST)[0]
         return label.kept(values).sum()
 
     value, slope, hessian = jax.jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)

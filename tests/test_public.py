@@ -185,10 +185,12 @@ OF_LOSSES = {
     "poisson_nll_loss": "predictions, targets, *, log_input=True, full=False, eps=1e-08",
     "gaussian_nll_loss": "predictions, targets, var, *, full=False, eps=1e-06",
     "kl_div": "log_predictions, targets, *, log_target=False",
-    "cross_entropy": "logits, targets, *, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, axis=-1",
+    "cross_entropy": (
+        "logits, targets, *, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, axis=-1, axis_name=None"
+    ),
     "linear_cross_entropy": (
         "hidden, kernel, targets, *, bias=None, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, "
-        "logit_softcap=None, chunk_size=None, implementation=None"
+        "logit_softcap=None, chunk_size=None, implementation=None, axis_name=None"
     ),
     "nll_loss": "log_probs, targets, *, weight=None, ignore_index=-100, axis=-1",
     "binary_cross_entropy": "predictions, targets, *, weight=None",

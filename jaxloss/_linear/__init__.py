@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
+from jaxloss._axis import AxisName, ClassAxis, class_axis
 from jaxloss._checks import option
 from jaxloss._entropy import Probabilities, entropy_options
 from jaxloss._labels import labels
 from jaxloss._linear import reference, xla
 from jaxloss._linear.problem import Head, Stats, Tokens
+from jaxloss._linear.sharded import spread
 from jaxloss._loss import Loss
 from jaxloss._pytree import static
 from jaxloss._reduce import Mean, accumulator, floating, known, reduce
@@ -53,6 +55,7 @@ def linear_cross_entropy(
     logit_softcap: Scalar | None = None,
     chunk_size: int | None = None,
     implementation: str | None = None,
+    axis_name: AxisName | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
@@ -79,6 +82,9 @@ def linear_cross_entropy(
         chunk_size: tokens at a time. Temporary memory is about V times this, in float32, and one gradient of the
             kernel in float32. None picks a size within a byte budget.
         implementation: `"xla"` works in chunks; `"reference"` makes all logits, to compare with; None picks.
+        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds V
+            consecutive ones: of `kernel`, `bias`, `weight` and probabilities. `hidden` is the same on all of these
+            devices, and class numbers count from the first one's first: see [Scaling](../scaling.md).
         reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce]. The first two take three matrix
             products for value and gradient, `"none"` four, as its cotangents come too late for the third.
         where: True where a token is kept: see [`reduce`][jaxloss.reduce].
@@ -117,6 +123,7 @@ def linear_cross_entropy(
         logit_softcap=logit_softcap,
         chunk_size=chunk_size,
         implementation=implementation,
+        axis_name=axis_name,
         reduction=reduction,
     )
     return _loss_and_stats(hidden, kernel, targets, options, where, sample_weight)[0]
@@ -135,6 +142,7 @@ def linear_cross_entropy_with_stats(
     logit_softcap: Scalar | None = None,
     chunk_size: int | None = None,
     implementation: str | None = None,
+    axis_name: AxisName | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
@@ -161,6 +169,7 @@ def linear_cross_entropy_with_stats(
         logit_softcap=logit_softcap,
         chunk_size=chunk_size,
         implementation=implementation,
+        axis_name=axis_name,
         reduction=reduction,
     )
     loss, stats = _loss_and_stats(hidden, kernel, targets, options, where, sample_weight)
@@ -180,6 +189,7 @@ class LinearCrossEntropyLoss(Loss, fn=linear_cross_entropy):
     logit_softcap: Scalar | None = None
     chunk_size: int | None = static(None)
     implementation: str | None = static(None)
+    axis_name: AxisName | None = static(None)
     reduction: Reduction = static("mean")
 
 
@@ -199,7 +209,7 @@ def _loss_and_stats(
     hidden, kernel, bias = _matched(hidden, kernel, asked.bias)
     batch, heads = hidden.shape[:-1], kernel.shape[1:-1]
     shape = (*batch, *heads)
-    axis = len(shape)
+    axis = class_axis(len(shape), asked.axis_name, kernel=kernel)
     logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
     options = entropy_options(logits, axis, asked.weight, asked.label_smoothing, asked.z_loss)
     softcap = asked.logit_softcap
@@ -220,15 +230,18 @@ def _loss_and_stats(
     tokens = Tokens(flat(hidden), flat(targets), flat(keep))
     if options.weight is not None:
         options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
-    head = Head(kernel, bias, softcap, options)
+    head = Head(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, asked.axis_name))
+    weights = None
+    if asked.reduction != "none":
+        # A reduction is linear in the losses: what each of them weighs in the total, and what that is divided by.
+        weights = flat(reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight))
+    tokens, head, weights = spread(tokens, head, weights)
     module = reference if asked.implementation == "reference" else xla
-    if asked.reduction == "none":
+    if weights is None:
         losses, stats = module.unreduced(tokens, head, asked.chunk_size)
         loss = reduce(losses.reshape(shape), "none", keep, sample_weight)
     else:
-        # A reduction is linear in the losses: what each of them weighs in the total, and what that is divided by.
-        weights = reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
-        total, stats = module.total((tokens, head, flat(weights)), asked.chunk_size)
+        total, stats = module.total((tokens, head, weights), asked.chunk_size)
         counted = reduce(jnp.zeros(shape, logits.dtype), "parts", keep, sample_weight, count=count)[1]
         mean = Mean(total, counted)
         loss = {"sum": total, "mean": mean.value, "parts": jnp.stack([total, counted])}[asked.reduction]

@@ -7,6 +7,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer
 
+from jaxloss._axis import ClassAxis
 from jaxloss._entropy import Options, Probabilities, entropy
 from jaxloss._labels import Labels
 from jaxloss._numerics import custom_jvp
@@ -36,6 +37,8 @@ class Head(NamedTuple):
     bias: Float[Array, "*heads classes"] | None
     softcap: Float[Array, ""] | None
     options: Options
+    axis: ClassAxis
+    """Of the classes, in the logits."""
 
 
 class Stats(NamedTuple):
@@ -58,8 +61,8 @@ def losses(tokens: Tokens, head: Head, product: Values) -> tuple[Float[Array, "t
         target = Probabilities(tokens.targets, keep)
     else:
         numbers = tokens.targets[..., None]
-        target = Labels(numbers, (numbers >= 0) & (numbers < logits.shape[-1]), keep)
-    found = entropy(logits, target, head.options, logits.ndim - 1)
+        target = Labels(numbers, (numbers >= 0) & (numbers < head.axis.classes(logits.shape[-1])), keep)
+    found = entropy(logits, target, head.options, head.axis)
     stats = None
     if isinstance(target, Labels) and found.own is not None:
         log_prob, log_sum = found.own - found.log_sum, found.largest + found.log_sum

@@ -67,9 +67,10 @@ def _total_jvp(
     dots: list[Values] = jax.tree.leaves(tangents, is_leaf=_is_zero)
     wanted = tuple(position for position, dot in enumerate(dots) if not _is_zero(dot))
     value, stats, slopes = _total_and_gradient(*primals, wanted, chunk_size)
+    axis = primals[0][1].axis
     along = jnp.zeros((), value.dtype)
     for slope, position in zip(slopes, wanted, strict=True):
-        along += jnp.sum(slope * dots[position].astype(slope.dtype), dtype=along.dtype)
+        along += axis.settled(jnp.sum(slope * dots[position].astype(slope.dtype), dtype=along.dtype))
     still = None if stats is None else Stats(*(jnp.zeros_like(each) for each in stats))
     return (value, stats), (along, still)
 
