@@ -19,10 +19,12 @@ import jaxloss
 LOSSES = list(dict.fromkeys(case.loss for case in CASES))
 # Static, though their defaults are a float and None: each has a program of its own.
 PROGRAM = {
+    ("CrossEntropyLoss", "axis_name"),
     ("TripletMarginLoss", "p"),
     ("TripletMarginWithDistanceLoss", "distance_function"),
     ("LinearCrossEntropyLoss", "chunk_size"),
     ("LinearCrossEntropyLoss", "implementation"),
+    ("LinearCrossEntropyLoss", "axis_name"),
 }
 PREDICTIONS, TARGETS = jnp.array([0.0, 4.0, -0.5]), jnp.array([1.0, 1.0, -0.25])
 

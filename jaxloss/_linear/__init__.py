@@ -1,6 +1,7 @@
 """Cross-entropy of a linear map of hidden states: what is asked for, checked and put in order."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jaxloss._entropy import Probabilities, entropy_options
 from jaxloss._labels import labels
 from jaxloss._linear import reference, xla
 from jaxloss._linear.problem import Head, Stats, Tokens
-from jaxloss._linear.sharded import spread
+from jaxloss._linear.sharded import on_mesh, spread
 from jaxloss._loss import Loss
 from jaxloss._pytree import static
 from jaxloss._reduce import Mean, accumulator, floating, known, reduce
@@ -223,29 +224,42 @@ def _loss_and_stats(
         if options.weight is not None:
             count = target.kept(target.pick(options.weight, axis))[..., 0]
     keep = jnp.ones(shape, bool) if target.keep is None else target.keep[..., 0]
-
-    def flat(array: Shaped[Array, "..."]) -> Shaped[Array, "tokens ..."]:
-        return array.reshape(math.prod(batch), *array.shape[len(batch) :])
-
-    tokens = Tokens(flat(hidden), flat(targets), flat(keep))
+    tokens = Tokens(hidden, targets, keep)
     if options.weight is not None:
         options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
     head = Head(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, asked.axis_name))
     weights = None
     if asked.reduction != "none":
         # A reduction is linear in the losses: what each of them weighs in the total, and what that is divided by.
-        weights = flat(reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight))
+        weights = reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
+    total, stats = on_mesh(partial(_solved, asked), tokens, head, weights)
+    if weights is None:
+        loss = reduce(total, "none", keep, sample_weight)
+    else:
+        counted = reduce(jnp.zeros(shape, logits.dtype), "parts", keep, sample_weight, count=count)[1]
+        mean = Mean(total, counted)
+        loss = {"sum": total, "mean": mean.value, "parts": jnp.stack([total, counted])}[asked.reduction]
+    return loss, stats
+
+
+def _solved(
+    asked: LinearCrossEntropyLoss, tokens: Tokens, head: Head, weights: Losses | None
+) -> tuple[Losses, Stats | None]:
+    """The sum of the losses times their weights, or without weights all losses, by the implementation asked for."""
+    shape, batch = tokens.keep.shape, tokens.hidden.shape[:-1]
+
+    def flat(array: Shaped[Array, "..."]) -> Shaped[Array, "tokens ..."]:
+        return array.reshape(math.prod(batch), *array.shape[len(batch) :])
+
+    tokens, weights = jax.tree.map(flat, (tokens, weights))
     tokens, head, weights = spread(tokens, head, weights)
     module = reference if asked.implementation == "reference" else xla
     if weights is None:
         losses, stats = module.unreduced(tokens, head, asked.chunk_size)
-        loss = reduce(losses.reshape(shape), "none", keep, sample_weight)
+        losses = losses.reshape(shape)
     else:
-        total, stats = module.total((tokens, head, weights), asked.chunk_size)
-        counted = reduce(jnp.zeros(shape, logits.dtype), "parts", keep, sample_weight, count=count)[1]
-        mean = Mean(total, counted)
-        loss = {"sum": total, "mean": mean.value, "parts": jnp.stack([total, counted])}[asked.reduction]
-    return loss, None if stats is None else Stats(*(each.reshape(shape) for each in stats))
+        losses, stats = module.total((tokens, head, weights), asked.chunk_size)
+    return losses, None if stats is None else Stats(*(each.reshape(shape) for each in stats))
 
 
 def _matched(
