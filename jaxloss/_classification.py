@@ -53,7 +53,7 @@ def cross_entropy(
         axis: of the classes, in `logits`.
         axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds C
             consecutive ones: of `logits`, probabilities and `weight`. Class numbers count from the first one of all.
-            Devices exchange a few numbers per example, and return the same: see [Scaling](../scaling.md).
+            Devices exchange a few numbers per example, and return the same: see [Past one device](../scaling.md).
         reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
         where: True where an example is kept: see [`reduce`][jaxloss.reduce].
         sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].

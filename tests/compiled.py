@@ -8,8 +8,13 @@ import jax
 
 BYTES = {"pred": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "f64": 8}
 EXCHANGE = re.compile(
-    r" = (.+?) (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(?:-start)?\(.*?op_name=\"([^\"]*)\""
+    r" = (.+?) (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(?:-start)?\("
+    r"(.*?)op_name=\"([^\"]*)\""
 )
+ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
+ALONE = re.compile(r"replica_groups=(\{\{\d+\}|\[\d+,1\])")
+# As newer versions write it: the mesh, and the axes along which devices form a group.
+GROUPS = re.compile(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}")
 
 
 class Exchange(NamedTuple):
@@ -23,17 +28,23 @@ class Exchange(NamedTuple):
     """Whether it is within a loop."""
 
 
-def exchanges(compiled: Any) -> list[Exchange]:
-    """The collectives in a program's text."""
+def exchanges(program: Any) -> list[Exchange]:
+    """The collectives in a program's text, without those of a device with itself."""
     found: list[Exchange] = []
-    for arrays, kind, name in EXCHANGE.findall(compiled.as_text()):
-        typed = [(dtype, tuple(map(int, filter(None, shape.split(","))))) for dtype, shape in SHAPE.findall(arrays)]
+    for arrays, kind, attributes, name in EXCHANGE.findall(program.as_text()):
+        typed = [(dtype, tuple(map(int, filter(None, shape.split(","))))) for dtype, shape in ARRAY.findall(arrays)]
         size = sum(BYTES[dtype] * math.prod(shape) for dtype, shape in typed)
-        found.append(Exchange(kind, [shape for _, shape in typed], size, "while" in name))
+        if not alone(attributes):
+            found.append(Exchange(kind, [shape for _, shape in typed], size, "while" in name))
     return found
 
 
-SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
+def alone(attributes: str) -> bool:
+    """Whether each device is a group of its own."""
+    if groups := GROUPS.search(attributes):
+        sizes = dict(re.findall(r"('\w+')=(\d+)", groups[1]))
+        return all(sizes[name] == "1" for name in re.findall(r"'\w+'", groups[2]))
+    return bool(ALONE.search(attributes))
 
 
 def compiled(function: Any, *arguments: Any) -> Any:

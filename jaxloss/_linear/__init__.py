@@ -85,7 +85,7 @@ def linear_cross_entropy(
         implementation: `"xla"` works in chunks; `"reference"` makes all logits, to compare with; None picks.
         axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds V
             consecutive ones: of `kernel`, `bias`, `weight` and probabilities. `hidden` is the same on all of these
-            devices, and class numbers count from the first one's first: see [Scaling](../scaling.md).
+            devices, and class numbers count from the first one's first: see [Past one device](../scaling.md).
         reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce]. The first two take three matrix
             products for value and gradient, `"none"` four, as its cotangents come too late for the third.
         where: True where a token is kept: see [`reduce`][jaxloss.reduce].
