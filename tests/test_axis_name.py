@@ -200,6 +200,22 @@ def test_low_precision() -> None:
     chex.assert_trees_all_close(*(each.astype(float) for each in (gradient, wanted[1])), rtol=2**-8)  # a bfloat16's
 
 
+def test_padded_classes_have_no_share() -> None:
+    hidden, kernel, numbers = random(EXAMPLES, WIDTH), random(WIDTH, 13), jnp.arange(EXAMPLES) + 5
+    padded, bias = jnp.pad(kernel, ((0, 0), (0, 3))), jnp.where(jnp.arange(16) < 13, 0.0, -jnp.inf)
+
+    def run(hidden: Any, kernel: Any, bias: Any, axis_name: str | None = None) -> Any:
+        loss = partial(jaxloss.linear_cross_entropy, bias=bias, z_loss=0.5, chunk_size=3, axis_name=axis_name)
+        return jax.value_and_grad(loss, (0, 1))(hidden, kernel, numbers)
+
+    sharded = on_devices(
+        partial(run, axis_name="model"), WHOLE, COLUMNS_ONLY, COLUMNS, out=(WHOLE, (WHOLE, COLUMNS_ONLY))
+    )
+    value, (of_hidden, of_kernel) = sharded(hidden, padded, bias)
+    chex.assert_trees_all_close((value, (of_hidden, of_kernel[:, :13])), run(hidden, kernel, None), **CLOSE)
+    assert not np.any(of_kernel[:, 13:])
+
+
 def test_mistakes() -> None:
     logits, numbers = random(EXAMPLES, CLASSES), labels()
     loss = partial(jaxloss.cross_entropy, axis_name="model")
