@@ -58,7 +58,7 @@ class ClassAxis:
         return here if self.mesh is None else here * lax.axis_size(self.mesh)
 
     def first(self, here: int) -> Integer[Array, ""] | int:
-        """The number of a device's first class."""
+        """The number of a device's first class, as every device holds so many."""
         return 0 if self.mesh is None else here * lax.axis_index(self.mesh)
 
 

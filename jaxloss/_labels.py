@@ -31,6 +31,8 @@ class Labels(NamedTuple):
 
     def here(self, classes: int, axis: ClassAxis) -> "Labels":
         """Numbered from the first of the classes that a device holds so many of; others are not among them."""
+        if axis.mesh is None:
+            return self
         return self._replace(numbers=self.numbers - jnp.asarray(axis.first(classes), self.numbers.dtype))
 
     def one_hot(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:

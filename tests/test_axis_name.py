@@ -105,7 +105,7 @@ def compared(loss: Any, arguments: Tree, fixed: Tree, specs: Tree, mesh: Mesh) -
 
 
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
-@pytest.mark.parametrize(("options", "shape"), tried(OPTIONS))
+@pytest.mark.parametrize(("options", "shape"), tried(OPTIONS), ids=str)
 def test_cross_entropy(options: str, kind: str, shape: tuple[int, int]) -> None:
     given = OPTIONS[options]
     fixed = {name: value for name, value in given.items() if name == "where"}
@@ -126,7 +126,7 @@ HEAD_OPTIONS: dict[str, Tree] = {
 
 
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
-@pytest.mark.parametrize(("options", "shape"), tried(HEAD_OPTIONS))
+@pytest.mark.parametrize(("options", "shape"), tried(HEAD_OPTIONS), ids=str)
 def test_linear_cross_entropy(options: str, kind: str, shape: tuple[int, int]) -> None:
     given = HEAD_OPTIONS[options]
     fixed = {name: value for name, value in given.items() if name == "where"}

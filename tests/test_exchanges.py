@@ -112,6 +112,35 @@ def test_linear_cross_entropy_in_jit(layout: str) -> None:
     )
 
 
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])
+def test_heads_and_every_option_in_jit(soft: bool) -> None:
+    rng = np.random.default_rng(0)
+    heads, classes = 2, 8
+    targets = rng.dirichlet(np.ones(classes), (8, heads)) if soft else rng.integers(0, classes, (8, heads))
+    arrays = {
+        "hidden": (rng.normal(size=(8, WIDTH)), P("data")),
+        "kernel": (rng.normal(size=(WIDTH, heads, classes)), P(None, "sequence", "model")),
+        "targets": (targets, P("data")),
+        "bias": (rng.normal(size=(heads, classes)), P()),
+        "weight": (rng.uniform(size=classes), P("model")),
+        "where": (rng.uniform(size=(8, heads)) < 0.7, P("data")),
+        "sample_weight": (rng.uniform(size=(8, 1)), P("data")),
+    }
+    options = {"label_smoothing": 0.25, "z_loss": 0.5, "logit_softcap": 3.0, "chunk_size": 3}
+
+    def run(arrays: Any) -> Any:
+        fixed = {name: value for name, value in arrays.items() if not jnp.issubdtype(value.dtype, jnp.floating)}
+        free = {name: value for name, value in arrays.items() if name not in fixed}
+        return jax.value_and_grad(lambda free: jaxloss.linear_cross_entropy(**free, **fixed, **options))(free)
+
+    mesh = mesh_of((2, 2, 2), AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        placed = {name: jax.device_put(value, NamedSharding(mesh, spec)) for name, (value, spec) in arrays.items()}
+        found = jax.jit(run)(placed)
+    wanted = jax.jit(run)({name: jnp.asarray(value) for name, (value, _) in arrays.items()})
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), **CLOSE)
+
+
 # Every loss on every kind of mesh ----------------------------------------------------------------------------------
 
 
