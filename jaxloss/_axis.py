@@ -6,7 +6,7 @@ from typing import TypeAlias, cast
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Integer, Shaped
+from jaxtyping import Array, Integer, Shaped
 
 AxisName: TypeAlias = str | tuple[str, ...]
 """A mesh axis, or several that are one axis together."""
@@ -37,9 +37,6 @@ class ClassAxis:
         """Without a derivative."""
         largest = lax.stop_gradient(jnp.max(values, self.number, keepdims=True))
         return largest if self.mesh is None else lax.pmax(largest, self.mesh)
-
-    def all(self, ok: Bool[Array, "..."]) -> Bool[Array, "..."]:
-        return jnp.all(ok, self.number, keepdims=True) if self.mesh is None else self.sum(~ok) == 0
 
     def joined(self, values: Values) -> Values:
         """The sum over devices of what each has of its own classes."""
