@@ -155,6 +155,13 @@ HELPERS = [
         TypeError,
         "`parts` needs a loss that takes `reduction` and passes it to `jaxloss.reduce`, not <function cosine_similar",
     ),
+    row(
+        "checked-of_no_loss",
+        lambda: jaxloss.checked(jnp.sin)(f(3)),
+        TypeError,
+        "`checked` found no values to check in ",
+        ": it calls no loss, or one compiled ahead.",
+    ),
     row("Mean-added_to_a_number", lambda: 1 + Mean(f(), f()), TypeError, "unsupported operand type(s) for +"),
     row("Loss-added_to_a_number", lambda: jaxloss.L1Loss() + 1, TypeError, "unsupported operand type(s) for +"),
     row(

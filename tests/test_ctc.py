@@ -16,6 +16,21 @@ RNG = np.random.default_rng(0)
 exactly = partial(chex.assert_trees_all_close, rtol=1e-11, atol=1e-12)
 
 
+@partial(jax.jit, static_argnames="zero_infinity")
+def both(log_probs, targets, frames, sizes, **options):
+    """The losses, and the gradient of their sum; compiled once for each shape."""
+
+    def total(log_probs):
+        losses = jaxloss.ctc_loss(log_probs, targets, frames, sizes, reduction="none", **options)
+        return jnp.sum(losses), losses
+
+    gradient, losses = jax.grad(total, has_aux=True)(log_probs)
+    return losses, gradient
+
+
+aligned = jax.jit(jaxloss.ctc_alignment, static_argnames=("blank", "time_major"))
+
+
 def collapsed(path: tuple[int, ...], blank: int) -> tuple[int, ...]:
     return tuple(label for label, _ in groupby(path) if label != blank)
 
@@ -49,7 +64,7 @@ def test_every_sequence_against_all_of_its_paths(blank: int) -> None:
 
     found = jaxloss.ctc_loss(log_probs, targets, frames, sizes, blank=blank, reduction="none")
     exactly(found, losses)
-    alignment = jax.jit(partial(jaxloss.ctc_alignment, blank=blank))(log_probs, targets, frames, sizes)
+    alignment = aligned(log_probs, targets, frames, sizes, blank=blank)
     exactly(alignment.posterior, posteriors)
     exactly(alignment.score, scores)
     chex.assert_trees_all_equal(alignment.path, best)
@@ -61,19 +76,18 @@ def batch(time: int = 7) -> tuple[jax.Array, np.ndarray, list[int], list[int]]:
 
 def test_forms_of_the_arguments_agree() -> None:
     log_probs, targets, frames, sizes = batch()
-    plain = jaxloss.ctc_loss(log_probs, targets, frames, sizes, reduction="none")
+    unreduced = jax.jit(partial(jaxloss.ctc_loss, reduction="none"))
+    plain, _ = both(log_probs, targets, *map(np.array, (frames, sizes)))
     packed = np.concatenate([row[:size] for row, size in zip(targets, sizes, strict=True)])
-    time_major = partial(jaxloss.ctc_loss, time_major=True, reduction="none")
+    time_major = jax.jit(partial(jaxloss.ctc_loss, time_major=True, reduction="none"))
     each = [
         jaxloss.ctc_loss(*one, reduction="none")
         for one in zip(log_probs, map(jnp.asarray, targets), frames, sizes, strict=True)
     ]
     for other in (
-        jaxloss.ctc_loss(log_probs, packed, frames, sizes, reduction="none"),
         jaxloss.ctc_loss(log_probs, packed, tuple(frames), np.array(sizes), reduction="none"),
         jax.jit(lambda x: jaxloss.ctc_loss(x, packed, frames, sizes, reduction="none"))(log_probs),
-        jaxloss.ctc_loss(log_probs, targets.astype(np.uint8), np.array(frames, np.int8), sizes, reduction="none"),
-        jax.jit(partial(jaxloss.ctc_loss, reduction="none"))(log_probs, targets, np.array(frames), np.array(sizes)),
+        unreduced(log_probs, targets.astype(np.uint8), np.array(frames, np.int8), np.array(sizes)),
         time_major(log_probs.swapaxes(0, 1), targets, frames, sizes),
         jnp.stack(each),
         jnp.stack([time_major(log_probs[0], targets[0], [7], [3]), *each[1:]]),
@@ -85,12 +99,13 @@ def test_forms_of_the_arguments_agree() -> None:
 
 def test_alignment_of_other_forms() -> None:
     log_probs, targets, frames, sizes = batch()
-    plain = jaxloss.ctc_alignment(log_probs, targets, frames, sizes)
-    first = jaxloss.ctc_alignment(log_probs.swapaxes(0, 1), targets, frames, sizes, time_major=True)
+    frames, sizes = np.array(frames), np.array(sizes)
+    plain = aligned(log_probs, targets, frames, sizes)
+    first = aligned(log_probs.swapaxes(0, 1), targets, frames, sizes, time_major=True)
     exactly(tuple(first), (plain.path.T, plain.score, plain.posterior.swapaxes(0, 1)))
-    one = jaxloss.ctc_alignment(log_probs[0], targets[0], frames[0], sizes[0])
+    one = aligned(log_probs[0], targets[0], frames[0], sizes[0])
     exactly(one, jax.tree.map(lambda array: array[0], plain))
-    used = np.arange(7) < np.array(frames)[:, None]
+    used = np.arange(7) < frames[:, None]
     exactly(jnp.sum(plain.posterior, -1), used.astype(float))
 
 
@@ -103,12 +118,12 @@ def test_greedy_decoding(time_major: bool) -> None:
     labels, sizes = decode(log_probs, np.array(frames))
     chex.assert_trees_all_equal(labels, np.array([[1, 1, 2, 0, 0, 0], [2, 2, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0]]))
     chex.assert_trees_all_equal(sizes, np.array([3, 2, 1]))
-    labels, size = jaxloss.ctc_greedy_decode(jax.nn.one_hot(best[0], 4), 5, blank=1)
+    labels, size = jax.jit(partial(jaxloss.ctc_greedy_decode, blank=1))(jax.nn.one_hot(best[0], 4), 5)
     chex.assert_trees_all_equal((labels, size), (jnp.array([0, 2, 1, 1, 1, 1]), jnp.array(2)))
     # What is decoded has the likeliest path of all, if it is as likely as any path can be.
     certain = jnp.log(0.97 * jax.nn.one_hot(best, 4) + 0.01)
-    read = jaxloss.ctc_greedy_decode(certain, [6, 6, 6])
-    chex.assert_trees_all_equal(jaxloss.ctc_alignment(certain, read[0], [6, 6, 6], read[1]).path, best)
+    read = jax.jit(jaxloss.ctc_greedy_decode)(certain, jnp.array([6, 6, 6]))
+    chex.assert_trees_all_equal(aligned(certain, read[0], jnp.array([6, 6, 6]), read[1]).path, best)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -116,31 +131,20 @@ def test_no_path(dtype: str) -> None:
     """One frame too few for a repeated label: inf, or 0, with a gradient of 0, beside another sequence's."""
     log_probs = log_softmax(2, 6, 4).astype(dtype)
     targets, frames, sizes = jnp.array([[1, 1, 2], [1, 2, 3]]), jnp.array([3, 6]), jnp.array([3, 3])
-    losses, gradient = both(log_probs, targets, frames, sizes)
+    losses, gradient = both(log_probs, targets, frames, sizes, zero_infinity=False)
     assert np.isposinf(losses[0])
     assert np.isfinite(losses[1])
     assert not gradient[0].any()
     assert gradient[1].any()
     zeroed, zeroed_gradient = both(log_probs, targets, frames, sizes, zero_infinity=True)
     chex.assert_trees_all_equal((zeroed, zeroed_gradient), (losses.at[0].set(0), gradient))
-    exact = jaxloss.ctc_loss(log_probs, targets, jnp.array([4, 6]), sizes, reduction="none")
+    exact, _ = both(log_probs, targets, jnp.array([4, 6]), sizes, zero_infinity=False)
     assert np.isfinite(exact).all()
 
     def steepness(x):
         return jnp.sum(jax.grad(lambda x: jaxloss.ctc_loss(x, targets[0], 3, 3, zero_infinity=True))(x) ** 2)
 
     assert not jax.jit(jax.grad(steepness))(log_probs[0]).any()
-
-
-def both(log_probs, targets, frames, sizes, **options):
-    """The losses, and the gradient of those that are finite."""
-
-    def finite(log_probs):
-        losses = jaxloss.ctc_loss(log_probs, targets, frames, sizes, reduction="none", **options)
-        return jnp.sum(losses), losses
-
-    gradient, losses = jax.jit(jax.grad(finite, has_aux=True))(log_probs)
-    return losses, gradient
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
@@ -208,7 +212,7 @@ def test_bad_value_is_nan_in_its_sequence(bad: dict[str, object]) -> None:
     assert np.isnan(gradient[1]).any()
     assert np.isfinite(losses[np.array([0, 2])]).all()
     assert np.isfinite(gradient[np.array([0, 2])]).all()
-    alignment = jaxloss.ctc_alignment(log_probs, *map(jnp.asarray, given.values()))
+    alignment = aligned(log_probs, *map(jnp.asarray, given.values()))
     assert np.isnan(alignment.score[1])
     assert (alignment.path[1] == -1).all()
 
@@ -274,5 +278,5 @@ def test_nothing_to_read(shape: tuple[int, ...]) -> None:
     losses, gradient = both(log_probs, targets, frames, sizes)
     exactly(losses, jnp.full(shape[0], float(shape[1])))
     exactly(gradient, jnp.zeros(shape).at[:, :, 0].set(-1))
-    alignment = jaxloss.ctc_alignment(log_probs, targets, frames, sizes)
+    alignment = aligned(log_probs, targets, frames, sizes)
     chex.assert_trees_all_equal(alignment.path, jnp.zeros(shape[:2], alignment.path.dtype))

@@ -9,10 +9,10 @@ from jaxtyping import Array, ArrayLike, Float, Int, Integer
 from jaxloss._loss import Loss
 from jaxloss._numerics import nan_unless
 from jaxloss._pytree import static
-from jaxloss._reduce import floating, known, reduce
+from jaxloss._reduce import known, reduce
 from jaxloss._sequence.lattice import surprise
 from jaxloss._sequence.logs import best_path
-from jaxloss._sequence.problem import Lengths, of_frames, per_sequence, sequences
+from jaxloss._sequence.problem import Batch, Lengths, of_frames, on_any_mesh, paths, per_sequence, sequences
 from jaxloss._types import Mask, Reduction, Weight
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
@@ -80,14 +80,19 @@ def ctc_loss(
     Data with Recurrent Neural Networks", 2006.
     """
     known(reduction)
-    asked = sequences(log_probs, targets, input_lengths, target_lengths, blank, time_major, where)
-    losses = nan_unless(asked.ok, surprise(asked.emissions, asked.skips, asked.lengths))
+    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
+    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths, where)
+
+    def each(batch: Batch) -> Float[Array, "sequences"]:
+        found = paths(batch, axis, blank)
+        return nan_unless(found.ok, surprise(found.emissions, found.skips, found.lengths))
+
+    losses = on_any_mesh(each, batch, axis)
     if zero_infinity:
         losses = jnp.where(jnp.isposinf(losses), 0.0, losses)
     if reduction in ("mean", "parts"):
-        losses = losses / jnp.maximum(asked.lengths, 1).astype(losses.dtype)
-    losses = losses.reshape(asked.shape)
-    return reduce(losses, reduction, where, sample_weight, dtype=asked.dtype)
+        losses = losses / jnp.maximum(batch.lengths, 1).astype(losses.dtype)
+    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=log_probs.dtype)
 
 
 class CTCLoss(Loss, fn=ctc_loss):
@@ -148,23 +153,27 @@ def ctc_alignment(
     Source: Graves et al., 2006, for the posterior; Viterbi, "Error Bounds for Convolutional Codes and an
     Asymptotically Optimum Decoding Algorithm", 1967, for the path.
     """
-    log_probs = floating("log_probs", log_probs)
+    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
+    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths)
+
+    def likeliest(batch: Batch) -> tuple[Float[Array, "sequences"], Int[Array, "sequences frames"]]:
+        found = paths(batch, axis, blank)
+        score, states = best_path(found.emissions, found.skips, found.lengths)
+        states = states[: batch.log_probs.shape[1 - axis]].T
+        places = jnp.where(states % 2 == 0, 0, states // 2 + 1)
+        classes = jnp.take_along_axis(found.classes, places, 1, mode="clip")
+        there = jnp.arange(classes.shape[1], dtype=found.frames.dtype)[None] < found.frames[:, None]
+        there &= (found.ok & (score > -jnp.inf))[:, None]
+        return nan_unless(found.ok, score).astype(log_probs.dtype), jnp.where(there, classes, -1)
 
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major, reduction="sum"
         )
 
-    asked = sequences(log_probs, targets, input_lengths, target_lengths, blank, time_major, None)
-    score, states = best_path(asked.emissions, asked.skips, asked.lengths)
-    states = states[: log_probs.shape[0 if time_major else -2]]
-    classes = jnp.take_along_axis(asked.classes, jnp.where(states % 2 == 0, 0, states // 2 + 1).T, 1, mode="clip").T
-    there = jnp.arange(len(classes), dtype=asked.frames.dtype)[:, None] < asked.frames[None]
-    there &= (asked.ok & (score > -jnp.inf))[None]
-    path = jnp.where(there, classes, -1)
-    path = path if time_major else path.T
-    score = nan_unless(asked.ok, score).astype(log_probs.dtype)
-    return CTCAlignment(path.reshape(log_probs.shape[:-1]), score.reshape(asked.shape), -jax.grad(total)(log_probs))
+    score, path = on_any_mesh(likeliest, batch, axis)
+    path = (path.T if axis else path).reshape(log_probs.shape[:-1])
+    return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(log_probs))
 
 
 def ctc_greedy_decode(
@@ -193,9 +202,9 @@ def ctc_greedy_decode(
 
     Source: Graves et al., 2006, "best path decoding".
     """
-    log_probs, shape = of_frames(floating("log_probs", log_probs), blank, time_major)
+    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
     best = jnp.argmax(log_probs, -1)
-    best = best.T if time_major and shape else best.reshape(-1, log_probs.shape[-2])
+    best = best.T if axis else best.reshape(-1, log_probs.shape[-2])
     count, longest = best.shape
     frames = per_sequence("input_lengths", input_lengths, shape)
     spoken = jnp.arange(longest, dtype=frames.dtype)[None] < frames[:, None]

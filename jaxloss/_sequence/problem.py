@@ -1,11 +1,12 @@
 """What a CTC loss is asked for, checked and put in order."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
 
 from jaxloss._checked import Domain, expect, within
@@ -17,14 +18,25 @@ from jaxloss._sequence.extended import lowest_log
 from jaxloss._sequence.lattice import whole_blocks
 from jaxloss._types import Mask
 
+T = TypeVar("T")
 Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
 
 FEW_CLASSES = 128
 """Up to which a product with one-hot labels is faster than a scatter, on CPUs."""
 
 
-class Sequences(NamedTuple):
-    """A batch of sequences, each with its labels, in the dtype of the maths."""
+class Batch(NamedTuple):
+    """A batch of sequences as it was asked for, in one form; nothing of it is looked at where it is masked."""
+
+    log_probs: Float[Array, "..."]
+    targets: Int[Array, "sequences labels"]
+    frames: Int[Array, "sequences"]
+    lengths: Int[Array, "sequences"]
+    """Of the labels."""
+
+
+class Paths(NamedTuple):
+    """What the paths of sequences are made of, in the dtype of the maths."""
 
     emissions: Float[Array, "frames sequences labels_and_blank"]
     """Of the blank, then of each label. Behind the end of a sequence the blank is certain."""
@@ -33,62 +45,49 @@ class Sequences(NamedTuple):
     """Whether a label may follow the one before it without a blank: it is another one."""
     frames: Int[Array, "sequences"]
     lengths: Int[Array, "sequences"]
-    """Of the labels."""
     ok: Bool[Array, "sequences"]
     """Whether all values are in their domains."""
-    shape: tuple[int, ...] = ()
-    """Of one value per sequence."""
-    dtype: DTypeLike = jnp.float32
-    """Of the log-probabilities."""
 
 
 def sequences(
-    log_probs: Float[ArrayLike, "..."],
+    log_probs: Float[Array, "..."],
+    shape: tuple[int, ...],
     targets: Integer[ArrayLike, "..."],
     input_lengths: Lengths,
     target_lengths: Lengths,
-    blank: int,
-    time_major: bool,
-    where: Mask | None,
-) -> Sequences:
-    """Check the arguments; one sequence becomes a batch of one."""
-    log_probs, shape = of_frames(floating("log_probs", log_probs), blank, time_major)
+    where: Mask | None = None,
+) -> Batch:
+    """Check the shapes of the arguments; one sequence becomes a batch of one."""
     frames = per_sequence("input_lengths", input_lengths, shape)
     lengths = per_sequence("target_lengths", target_lengths, shape)
     targets = _rows(class_numbers(targets), target_lengths, shape)
     keep = mask(where, shape)
-    if keep is not None:  # nothing is looked at
+    if keep is not None:
         keep = jnp.broadcast_to(keep, shape).reshape(-1)
         frames, lengths = jnp.where(keep, frames, 0), jnp.where(keep, lengths, 0)
-    batch = 1 if time_major and shape else 0
-    found = _checked(log_probs if shape else log_probs[None], targets, frames, lengths, batch, blank)
-    return found._replace(shape=shape, dtype=log_probs.dtype)
+    return Batch(log_probs if shape else log_probs[None], targets, frames, lengths)
 
 
 def of_frames(
-    log_probs: Float[Array, "..."], blank: int, time_major: bool
-) -> tuple[Float[Array, "..."], tuple[int, ...]]:
-    """The log-probabilities, and the shape of one value per sequence: (N,), or () for one sequence."""
+    log_probs: Float[ArrayLike, "..."], blank: int, time_major: bool
+) -> tuple[Float[Array, "..."], tuple[int, ...], int]:
+    """The log-probabilities, the shape of one value per sequence, (N,) or (), and the axis of the sequences."""
+    log_probs = floating("log_probs", log_probs)
     if log_probs.ndim not in (2, 3):
         form = "(T, N, C)" if time_major else "(N, T, C)"
         raise ValueError(f"`log_probs` has shape {log_probs.shape}, but must be {form}, or (T, C) for one sequence.")
     classes = log_probs.shape[has_axis("log_probs", log_probs)]
     if not 0 <= blank < classes:
         raise ValueError(f"`blank` is {blank}, but must be a class number from 0 to {classes - 1}.")
-    return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[1 if time_major else 0],)
+    axis = 1 if time_major and log_probs.ndim == 3 else 0
+    return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[axis],), axis
 
 
-def _checked(
-    log_probs: Float[Array, "..."],
-    targets: Int[Array, "sequences labels"],
-    frames: Int[Array, "sequences"],
-    lengths: Int[Array, "sequences"],
-    batch: int,
-    blank: int,
-) -> Sequences:
-    """The sequences, and whether what is used of them is in its domain."""
+def paths(batch: Batch, axis: int, blank: int) -> Paths:
+    """What is used of the sequences, and whether it is in its domain."""
+    log_probs, targets, frames, lengths = batch
     count, width = targets.shape
-    longest, classes = log_probs.shape[1 - batch], log_probs.shape[2]
+    longest, classes = log_probs.shape[1 - axis], log_probs.shape[2]
 
     def used(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
         return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
@@ -106,8 +105,8 @@ def _checked(
     labels = jnp.where(in_range & labelled, targets, blank)
     numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
 
-    emissions = _pick(log_probs, numbers, batch)
-    expect(log_probabilities(log_probs.dtype), (spoken if batch == 0 else spoken.T)[:, :, None], log_probs=log_probs)
+    emissions = _pick(log_probs, numbers, axis)
+    expect(log_probabilities(log_probs.dtype), (spoken if axis == 0 else spoken.T)[:, :, None], log_probs=log_probs)
     waiting = jnp.where(jnp.arange(width + 1) == 0, 0.0, -jnp.inf).astype(emissions.dtype)[None, None]
     whole = whole_blocks(longest)
     emissions = jnp.pad(emissions, ((0, whole - longest), (0, 0), (0, 0)))
@@ -116,7 +115,16 @@ def _checked(
     below = -lowest_log(emissions.dtype) / (longest + 1)
     ok &= jnp.all(emissions < below, (0, 2))
     skips = (labels != jnp.roll(labels, 1, 1)) & (jnp.arange(width)[None] > 0)
-    return Sequences(emissions, numbers, skips, frames, lengths, ok)
+    return Paths(emissions, numbers, skips, frames, lengths, ok)
+
+
+def on_any_mesh(function: Callable[[Batch], T], batch: Batch, axis: int) -> T:
+    """Call what gives something for every sequence, first axis. On explicit meshes XLA finds how the rest is split."""
+    sharding = jax.typeof(batch.log_probs).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return function(batch)
+    out = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[axis]))
+    return cast(T, jax.sharding.auto_axes(function, out_sharding=out)(batch))
 
 
 def per_sequence(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
