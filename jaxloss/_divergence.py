@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._checked import expect, within
+from jaxloss._checked import expect
 from jaxloss._checks import log_probabilities, paired, some_probability
 from jaxloss._loss import Loss
 from jaxloss._numerics import nan_unless
@@ -42,7 +42,7 @@ def kl_div(
 
     Returns:
         A scalar, or the terms in the inputs' shape. A target of probability 0 adds 0 whatever was predicted, and its
-        gradients are finite. A target that is no probability is NaN.
+        gradients are finite. A target below 0 is NaN.
 
     Raises:
         ValueError: shapes that differ, an unknown reduction.
@@ -62,7 +62,8 @@ def kl_div(
     if log_target:
         expect(log_probabilities(dtype), targets=targets)
     else:
-        predictions = nan_unless(within(some_probability(dtype), targets=targets), predictions)
+        expect(some_probability(dtype), targets=targets)
+        predictions = nan_unless(targets >= 0, predictions)
     # A target of probability 0 has no term, and neither factor of it may reach the derivatives.
     none = targets == (-jnp.inf if log_target else 0)
     targets, predictions = jnp.where(none, 1.0, targets), jnp.where(none, 0.0, predictions)

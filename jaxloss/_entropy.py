@@ -123,9 +123,7 @@ def _of_probabilities(
     weight, smoothing = options.weight, options.smoothing
     log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
     mass = target.values.astype(largest.dtype)
-    # One reduction, which needs no array of answers: the smaller of t and 1 - t is negative if either is.
-    room = jnp.minimum(mass, 1 + rounding(target.values.dtype) - mass)
-    sound = axis.largest(-room) <= 0
+    sound = axis.largest(-mass) <= 0  # a reduction, which needs no array of answers; above 1 they are weights
     mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / axis.classes(logits.shape[axis.number])
     mass = mass if weight is None else mass * weight
     gaps = largest - again(logits)[0].astype(largest.dtype)

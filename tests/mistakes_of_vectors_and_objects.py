@@ -107,13 +107,13 @@ VECTORS = [
         "cosine_similarity-no_axis",
         lambda: jaxloss.cosine_similarity(f(), f()),
         ValueError,
-        "`axis` is -1, but the vectors broadcast to shape ().",
+        "`axis` is -1, but the vectors broadcast to 0 axes.",
     ),
     row(
         "cosine_similarity-axis",
         lambda: jaxloss.cosine_similarity(f(4, 3), f(3), axis=2),
         ValueError,
-        "`axis` is 2, but the vectors broadcast to shape (4, 3).",
+        "`axis` is 2, but the vectors broadcast to 2 axes.",
     ),
     row(
         "cosine_similarity-eps",

@@ -240,7 +240,7 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
                 jaxloss.cross_entropy,
                 (SCORES, np.array([[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5], [1, 0, 0]])),
                 1,
-                (-0.125, 1.5, np.inf, np.nan),
+                (-0.125, np.nan),
             ),
             (
                 "linear_cross_entropy-probabilities",
@@ -249,7 +249,7 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
                 ),
                 (SCORES, np.array([[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5], [1, 0, 0]])),
                 1,
-                (-0.125, 1.5, np.nan),
+                (-0.125, np.nan),
             ),
             (
                 "gaussian_nll_loss-var",
@@ -267,7 +267,7 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
                 0,
                 (-1.0, -0.5),
             ),
-            ("kl_div-targets", jaxloss.kl_div, log_probs_and_probs(), 1, (-0.5, -1e-9, 1.5, np.nan)),
+            ("kl_div-targets", jaxloss.kl_div, log_probs_and_probs(), 1, (-0.5, -1e-9, np.nan)),
         )
         for value in values
     ],

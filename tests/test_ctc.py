@@ -88,9 +88,9 @@ def test_forms_of_the_arguments_agree() -> None:
         jaxloss.ctc_loss(log_probs, packed, tuple(frames), np.array(sizes), reduction="none"),
         jax.jit(lambda x: jaxloss.ctc_loss(x, packed, frames, sizes, reduction="none"))(log_probs),
         unreduced(log_probs, targets.astype(np.uint8), np.array(frames, np.int8), np.array(sizes)),
-        time_major(log_probs.swapaxes(0, 1), targets, frames, sizes),
+        time_major(log_probs.swapaxes(0, 1), targets, np.array(frames), np.array(sizes)),
         jnp.stack(each),
-        jnp.stack([time_major(log_probs[0], targets[0], [7], [3]), *each[1:]]),
+        jnp.stack([jaxloss.ctc_loss(log_probs[0], targets[0], [7], [3], time_major=True, reduction="sum"), *each[1:]]),
     ):
         exactly(other, plain)
     mean = jnp.mean(plain / jnp.maximum(jnp.array(sizes, float), 1))

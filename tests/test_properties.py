@@ -39,6 +39,7 @@ SIZES = (2.0**-130, 2.0**-30, 2.0**-10, 1.0, 17.0, 88.0, 104.0, 1e4)  # the firs
 REAL = Domain((0.0, *SIZES, *(-size for size in SIZES)))
 LOG_PROB = Domain((0.0, *(-size for size in SIZES)))
 PROBABILITY = Domain((0.0, 2.0**-30, 0.5, 1 - 2.0**-8, 1.0), (-0.5, 1.5, np.nan))
+MASS = Domain(PROBABILITY.good, (-0.5, np.nan))
 RATE = Domain((2.0**-10, 1.0, 1e4), (-1.0, np.nan))
 VARIANCE = Domain((0.0, 2.0**-20, 1.0, 1e4), (-1.0, np.nan))
 COUNT = Domain((0.0, 1.0, 2.0, 1e4))
@@ -54,12 +55,12 @@ DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
     inputs.means_and_variances: (REAL, REAL, VARIANCE),
     inputs.rowwise_variances: (REAL, REAL, WEIGHTS),
     inputs.unsqueezed_variances: (REAL, REAL, WEIGHTS),
-    inputs.log_probs_and_probs: (LOG_PROB, PROBABILITY),
+    inputs.log_probs_and_probs: (LOG_PROB, MASS),
     inputs.two_log_probs: (LOG_PROB, LOG_PROB),
     inputs.probabilities: (PROBABILITY, PROBABILITY),
     inputs.logits_and_probabilities: (REAL, PROBABILITY),
     inputs.logits_and_multilabels: (REAL, PROBABILITY),
-    inputs.logits_and_soft_labels: (REAL, PROBABILITY),
+    inputs.logits_and_soft_labels: (REAL, MASS),
     inputs.logits_and_labels: (REAL, LABEL),
     inputs.scores_and_labels: (REAL, LABEL),
     inputs.scores_and_label_lists: (REAL, LABEL_LIST),
@@ -69,7 +70,7 @@ DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
     inputs.log_probs_and_sequences: (LOG_PROB, SEQUENCE, LENGTH, LENGTH),
     inputs.hidden_kernel_labels: (REAL, WEIGHTS, LABEL),
     inputs.hidden_heads_labels: (REAL, WEIGHTS, LABEL),
-    inputs.hidden_kernel_soft_labels: (REAL, WEIGHTS, PROBABILITY),
+    inputs.hidden_kernel_soft_labels: (REAL, WEIGHTS, MASS),
 }
 
 
