@@ -21,6 +21,20 @@ def keeping_a_state(x: Any, t: Any, **keywords: Any) -> Any:
     return plain(x, t, **keywords) * next(calls)
 
 
+@jax.custom_batching.custom_vmap
+def _centred(x: Any) -> Any:
+    return x - jnp.mean(x)
+
+
+@_centred.def_vmap
+def _centred_of_a_batch(_: int, batched: list[bool], x: Any) -> tuple[Any, bool]:
+    return x - jnp.mean(x), batched[0]  # over the batch too
+
+
+def batched_by_a_rule_of_its_own(x: Any, t: Any, **keywords: Any) -> Any:
+    return plain(_centred(jax.lax.stop_gradient(x)), t, **keywords)
+
+
 def normalised_over_the_batch(x: Any, t: Any, **keywords: Any) -> Any:
     return plain(x / jnp.mean(x), t, **keywords)
 

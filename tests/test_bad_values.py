@@ -86,19 +86,25 @@ OUT_OF_RANGE = [
 ]
 
 
-def losses_and_gradients(loss, arrays: tuple[np.ndarray, ...], floating: tuple[int, ...]):
+@partial(jax.jit, static_argnums=(0, 2))
+def losses_and_gradients(loss, arrays: tuple[jax.Array, ...], floating: tuple[int, ...]):
     """The unreduced losses, and the gradients of their sum."""
 
     def summed(*chosen: jax.Array):
-        given = [jnp.asarray(array) for array in arrays]
+        given = list(arrays)
         for position, array in zip(floating, chosen, strict=True):
             given[position] = array
         losses = loss(*given, reduction="none")
         return jnp.sum(losses), losses
 
-    chosen = [jnp.asarray(arrays[position]) for position in floating]
+    chosen = [arrays[position] for position in floating]
     gradients, losses = jax.grad(summed, tuple(range(len(chosen))), has_aux=True)(*chosen)
     return losses, gradients
+
+
+@partial(jax.jit, static_argnums=0)
+def mean(loss, *arrays: jax.Array):
+    return loss(*arrays)
 
 
 def only_the_bad_one_is_nan(loss, bad: tuple[np.ndarray, ...], good: tuple[np.ndarray, ...], floating=(0,)) -> None:
@@ -117,7 +123,7 @@ def test_label_out_of_range_is_nan_there_only(name: str, dtype: str, label: int)
     bad = good.copy()
     bad[BAD] = label
     only_the_bad_one_is_nan(LABELLED[name], (SCORES, bad), (SCORES, good))
-    assert np.isnan(LABELLED[name](jnp.asarray(SCORES), jnp.asarray(bad)))
+    assert np.isnan(mean(LABELLED[name], SCORES, bad))
 
 
 @pytest.mark.parametrize(("dtype", "label"), [(d, label) for d, label in OUT_OF_RANGE if label != -1] + [("int32", -2)])
@@ -160,9 +166,10 @@ def test_label_out_of_range_under_the_mask_changes_nothing(name: str, reduction:
     fn = getattr(jaxloss, name)
     keep = jnp.arange(4) != BAD
 
-    def run(targets: np.ndarray):
+    @jax.jit
+    def run(targets: jax.Array):
         def summed(scores, weight):
-            value = fn(scores, jnp.asarray(targets), weight=weight, where=keep, reduction=reduction)
+            value = fn(scores, targets, weight=weight, where=keep, reduction=reduction)
             return jnp.sum(value), value
 
         return jax.grad(summed, (0, 1), has_aux=True)(jnp.asarray(SCORES), jnp.asarray(CLASS_WEIGHT))

@@ -12,7 +12,7 @@ from jaxloss._pytree import static
 from jaxloss._reduce import known, reduce
 from jaxloss._sequence.lattice import surprise
 from jaxloss._sequence.logs import best_path
-from jaxloss._sequence.problem import Batch, Lengths, of_frames, on_any_mesh, paths, per_sequence, sequences
+from jaxloss._sequence.problem import Batch, Lengths, before_end, of_frames, on_any_mesh, paths, per_sequence, sequences
 from jaxloss._types import Mask, Reduction, Weight
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
@@ -162,8 +162,7 @@ def ctc_alignment(
         states = states[: batch.log_probs.shape[1 - axis]].T
         places = jnp.where(states % 2 == 0, 0, states // 2 + 1)
         classes = jnp.take_along_axis(found.classes, places, 1, mode="clip")
-        there = jnp.arange(classes.shape[1], dtype=found.frames.dtype)[None] < found.frames[:, None]
-        there &= (found.ok & (score > -jnp.inf))[:, None]
+        there = before_end(found.frames, classes.shape[1]) & (found.ok & (score > -jnp.inf))[:, None]
         return nan_unless(found.ok, score).astype(log_probs.dtype), jnp.where(there, classes, -1)
 
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
@@ -206,8 +205,7 @@ def ctc_greedy_decode(
     best = jnp.argmax(log_probs, -1)
     best = best.T if axis else best.reshape(-1, log_probs.shape[-2])
     count, longest = best.shape
-    frames = per_sequence("input_lengths", input_lengths, shape)
-    spoken = jnp.arange(longest, dtype=frames.dtype)[None] < frames[:, None]
+    spoken = before_end(per_sequence("input_lengths", input_lengths, shape), longest)
     before = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank)
     kept = (best != blank) & (best != before) & spoken
     place = jnp.where(kept, jnp.cumsum(kept, 1) - 1, longest)  # out of range, where nothing is written

@@ -89,13 +89,10 @@ def paths(batch: Batch, axis: int, blank: int) -> Paths:
     count, width = targets.shape
     longest, classes = log_probs.shape[1 - axis], log_probs.shape[2]
 
-    def used(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
-        return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
-
     ok = within(Domain(f"from 0 to the {longest} frames", lambda n: (n >= 0) & (n <= longest)), input_lengths=frames)
     frames = jnp.where(ok, frames, longest)  # so that the NaN reaches a gradient
     ok &= within(Domain(f"from 0 to the {width} labels", lambda n: (n >= 0) & (n <= width)), target_lengths=lengths)
-    labelled, spoken = used(lengths, width), used(frames, longest)
+    labelled, spoken = before_end(lengths, width), before_end(frames, longest)
     label = Domain(
         f"a class number from 0 to {classes - 1} that is not the blank, {blank}",
         lambda y: ((y >= 0) & (y < classes) & (y != blank)) | ~labelled,
@@ -110,12 +107,17 @@ def paths(batch: Batch, axis: int, blank: int) -> Paths:
     waiting = jnp.where(jnp.arange(width + 1) == 0, 0.0, -jnp.inf).astype(emissions.dtype)[None, None]
     whole = whole_blocks(longest)
     emissions = jnp.pad(emissions, ((0, whole - longest), (0, 0), (0, 0)))
-    emissions = jnp.where(used(frames, whole).T[:, :, None], emissions, waiting)
+    emissions = jnp.where(before_end(frames, whole).T[:, :, None], emissions, waiting)
     # A NaN is not below; nor is a number that no logarithm of a probability is, and whose sum would overflow.
     below = -lowest_log(emissions.dtype) / (longest + 1)
     ok &= jnp.all(emissions < below, (0, 2))
     skips = (labels != jnp.roll(labels, 1, 1)) & (jnp.arange(width)[None] > 0)
     return Paths(emissions, numbers, skips, frames, lengths, ok)
+
+
+def before_end(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
+    """Which of the places that there are belong to each sequence."""
+    return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
 def on_any_mesh(function: Callable[[Batch], T], batch: Batch, axis: int) -> T:
