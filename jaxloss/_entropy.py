@@ -11,7 +11,7 @@ from jaxloss._checks import option, rounding, same_shape, some_probability
 from jaxloss._labels import Labels, class_weight
 from jaxloss._numerics import nan_unless, times
 from jaxloss._reduce import accumulator, filled, mask
-from jaxloss._softmax import again, log_total, surprise
+from jaxloss._softmax import again, apart, expected, log_total, surprise
 from jaxloss._types import Like, Mask, Scalar
 
 Values = Float[Array, "..."]
@@ -107,12 +107,12 @@ def _of_labels(logits: Values, largest: Values, label: Labels, options: Options,
     count = None if weight is None else label.kept(label.pick(weight, axis))
     losses = losses if count is None else losses * count
     if smoothing is not None:
-        gaps = largest - again(logits)[0].astype(largest.dtype)
         if weight is None:
-            uniform = log_sum + label.kept(axis.mean(gaps))
+            x, top = apart(logits, largest)
+            uniform = log_sum + label.kept(axis.mean(top - x.astype(top.dtype)))
         else:
-            gaps = times(jnp.broadcast_to(weight, logits.shape), label.kept(gaps))
-            uniform = axis.mean(weight) * log_sum + axis.mean(gaps)
+            share = jnp.broadcast_to(weight / axis.classes(logits.shape[axis.number]), logits.shape)
+            uniform = expected(share, logits, largest, log_sum, label.keep, axis)
         losses = times(1 - smoothing, losses) + times(smoothing, uniform)
     return Entropy(losses, count, largest, log_sum, own)
 
@@ -122,11 +122,10 @@ def _of_probabilities(
 ) -> Entropy:
     weight, smoothing = options.weight, options.smoothing
     log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
-    mass = target.values.astype(largest.dtype)
-    sound = axis.largest(-mass) <= 0  # a reduction, which needs no array of answers; above 1 they are weights
+    (values,) = apart(target.values)
+    mass = values.astype(largest.dtype)
     mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / axis.classes(logits.shape[axis.number])
     mass = mass if weight is None else mass * weight
-    gaps = largest - again(logits)[0].astype(largest.dtype)
-    gaps = times(mass, filled(gaps, target.keep, 0.0))
-    losses = axis.sum(mass) * log_sum + axis.sum(gaps)
+    losses = expected(mass, logits, largest, log_sum, target.keep, axis)
+    sound = axis.largest(-target.values) <= 0  # a reduction, which needs no array of answers; above 1 they are weights
     return Entropy(nan_unless(sound, losses), None, largest, log_sum, None)

@@ -37,8 +37,12 @@ class Labels(NamedTuple):
 
     def one_hot(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:
         """Whether a class is the label: a comparison, which XLA fuses with what it selects."""
+        return self.at(classes, axis) | ~self.in_range
+
+    def at(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:
+        """The one-hot where it does not matter what a label out of range has, as all that follows is NaN anyway."""
         numbers = self.here(classes, axis).numbers
-        return (_iota(numbers, classes, axis.number, numbers.dtype) == numbers) | ~self.in_range
+        return _iota(numbers, classes, axis.number, numbers.dtype) == numbers
 
     def distance(self, classes: int, axis: ClassAxis, dtype: DTypeLike) -> Values:
         """0 at the label, and at least 2 elsewhere, in arithmetic that XLA fuses with a sum on CPUs too."""

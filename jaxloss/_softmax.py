@@ -9,16 +9,18 @@ becomes the gradient. In bfloat16 and float16 they would be an array of twice th
 computed again from the logits, and `optimization_barrier` keeps XLA from sharing the float32 copy between both passes.
 """
 
-from typing import TypeVarTuple
+from functools import partial
+from typing import TypeVarTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float
 
 from jaxloss._axis import ClassAxis
 from jaxloss._labels import Labels
-from jaxloss._numerics import custom_jvp
+from jaxloss._numerics import Tangent, along, custom_jvp, limits
 from jaxloss._reduce import accumulator, filled
 
 Values = Float[Array, "..."]
@@ -67,9 +69,9 @@ def _slopes(
     powers = _others(logits, largest, label, axis, _keeps(logits))[0]
     of_label = jnp.exp(own)
     total = others + of_label
-    one_hot = label.one_hot(logits.shape[axis.number], axis)
-    slope = jnp.where(one_hot, -others, powers) / total
-    softmax = jnp.where(one_hot, of_label, powers) / total
+    at_label = label.at(logits.shape[axis.number], axis)
+    slope = jnp.where(at_label, -others, powers) / total
+    softmax = jnp.where(at_label, of_label, powers) / total
     return filled(slope, label.keep, 0.0), filled(softmax, label.keep, 0.0)
 
 
@@ -88,7 +90,7 @@ def _others(logits: Values, largest: Values, label: Labels, axis: ClassAxis, sha
     """The exponentials, and the sum of those of all classes but the label's."""
     powers, classes = _powers(logits, largest), logits.shape[axis.number]
     if shared:
-        powers = jnp.where(label.one_hot(classes, axis), 0.0, powers)
+        powers = jnp.where(label.at(classes, axis), 0.0, powers)
         return powers, axis.sum(powers)
     # No power exceeds 1, so that the smaller of it and the distance to the label is 0 at the label and the power
     # elsewhere, never a tie: unlike a select, XLA fuses that with the sum on CPUs too.
@@ -128,6 +130,15 @@ def again(logits: Values, *others: *Others) -> tuple[Values, *Others]:
     return (logits, *others) if _keeps(logits) else lax.optimization_barrier((logits, *others))
 
 
+def apart(*arrays: *Others) -> tuple[*Others]:
+    """What a further sum over the classes is of, which on CPUs shall share nothing with those before it.
+
+    There XLA fuses what a sum is of with the sum, but holds in memory what two of them share: the exponentials, a
+    float32 copy, or the largest logits broadcast.
+    """
+    return cast(tuple[*Others], lax.optimization_barrier(arrays)) if jax.default_backend() == "cpu" else arrays
+
+
 @custom_jvp(3)
 def log_total(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> Values:
     """log(sum(exp(logits - largest))) over an axis (kept as 1), where there is no label to leave out."""
@@ -135,6 +146,7 @@ def log_total(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> V
     total = axis.sum(powers)
     # Below a total of 2 there is one 1 to leave out; from there on subtracting it costs no digits. Taking off the floor
     # is a mask that XLA fuses with the sum on CPUs too, which it does not do to a select.
+    powers = _powers(*apart(logits, largest))
     others = axis.sum(powers - jnp.floor(powers))
     return jnp.log1p(jnp.where(total < 2, others, total - 1))
 
@@ -143,19 +155,62 @@ def log_total(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> V
 def _log_total_jvp(
     axis: ClassAxis, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
 ) -> tuple[Values, Values]:
-    softmax = _softmax(*primals, axis)
-    return log_total(*primals, axis), axis.sum(softmax * tangents[0].astype(softmax.dtype))
+    logits, largest, keep = primals
+    log_sum = log_total(*primals, axis)
+    softmax = _softmax(logits, largest, log_sum, keep, axis)
+    return log_sum, axis.sum(softmax * tangents[0].astype(softmax.dtype))
 
 
-@custom_jvp(3)
-def _softmax(logits: Values, largest: Values, keep: Mask, axis: ClassAxis) -> Values:
-    log_sum = log_total(logits, largest, keep, axis)
-    return filled(_powers(*again(logits, largest)) * jnp.exp(-log_sum), keep, 0.0)
+@jax.custom_jvp
+def expected(mass: Values, logits: Values, largest: Values, log_sum: Values, keep: Mask, axis: ClassAxis) -> Values:
+    """The sum of mass * -log(softmax) over an axis (kept as 1), where 0 * inf is 0; 0 for examples left out.
+
+    `log_sum` is log(sum(exp(logits - largest))); what is said of `own` above holds for it as well.
+    """
+    # Without a select, which XLA's CPU does not fuse with the sum: costs are cut at a number that is 0 where there is
+    # no mass and inf elsewhere, reached in steps that XLA does not make one of.
+    most = limits(mass.dtype).max
+    some = jnp.minimum(jnp.abs(mass) * most, 1.0)
+    limit = jnp.minimum(some * most, most) * 2
+    log_sum, logits, largest = apart(log_sum, logits, largest)  # in another order than that of the gradient's pass
+    costs = _costs(logits, largest, log_sum)
+    return filled(axis.sum(mass * jnp.minimum(costs, limit)), keep, 0.0)
+
+
+@partial(expected.defjvp, symbolic_zeros=True)
+def _expected_jvp(
+    primals: tuple[Values, Values, Values, Values, Mask, ClassAxis],
+    tangents: tuple[Tangent, Tangent, object, object, object, object],
+) -> tuple[Values, Values]:
+    mass, logits, largest, log_sum, keep, axis = primals
+
+    def of_mass() -> Values:
+        costs = _costs(logits, largest, log_sum)
+        return filled(jnp.where((mass == 0) & jnp.isinf(costs), 0.0, costs), keep, 0.0)
+
+    def of_logits() -> Values:
+        return _softmax(logits, largest, log_sum, keep, axis) * axis.sum(mass) - filled(mass, keep, 0.0)
+
+    of_mass_dot, of_logits_dot = tangents[:2]
+    if not isinstance(of_logits_dot, SymbolicZero):
+        of_logits_dot = of_logits_dot.astype(mass.dtype)
+    return expected(*primals), axis.sum(along((of_mass_dot, of_logits_dot), of_mass, of_logits))
+
+
+def _costs(logits: Values, largest: Values, log_sum: Values) -> Values:
+    """-log(softmax), as the sum of two numbers that are not negative."""
+    return largest - logits.astype(largest.dtype) + log_sum
+
+
+@custom_jvp(4)
+def _softmax(logits: Values, largest: Values, log_sum: Values, keep: Mask, axis: ClassAxis) -> Values:
+    logits, largest, log_sum = again(logits, largest, log_sum)
+    return filled(_powers(logits, largest) * jnp.exp(-log_sum), keep, 0.0)
 
 
 @_softmax.defjvp
 def _softmax_jvp(
-    axis: ClassAxis, primals: tuple[Values, Values, Mask], tangents: tuple[Values, Values, object]
+    axis: ClassAxis, primals: tuple[Values, Values, Values, Mask], tangents: tuple[Values, Values, Values, object]
 ) -> tuple[Values, Values]:
     softmax = _softmax(*primals, axis)
     return softmax, _along_softmax(softmax, tangents[0].astype(softmax.dtype), axis)

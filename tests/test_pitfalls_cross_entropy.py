@@ -1,5 +1,7 @@
 """Faults measured in other libraries' cross-entropies, and that ours does not have them: one test a fault."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -164,10 +166,27 @@ def test_cotangent_that_is_not_uniform_weighs_each_row() -> None:
     chex.assert_trees_all_close(transposed(cotangent)[0], each * cotangent[:, None], **EXACT)
 
 
-@pytest.mark.parametrize(("dtype", "copies"), [("float32", 0), ("bfloat16", 1)])
-def test_cross_entropy_gradient_needs_few_copies_of_the_logits(dtype: str, copies: int) -> None:
-    # A CPU computes bfloat16 in one float32 array; optax needs as much as two.
+def test_weights_below_zero_count_against_and_no_weight_on_infinity_is_nothing() -> None:
+    logits, weight = a([[0.5, -INF, 2.0], [0.0, 1.0, 0.5]]), np.array([-1.0, 0.0, 2.0])
+    weighted = weight * np.maximum(jax.nn.log_softmax(logits), -1e9)
+    soft = np.array([[0.25, 0.5, 0.25], [0.0, 0.0, 1.0]])
+    losses = jaxloss.cross_entropy(logits, jnp.asarray(soft), weight=weight, reduction="none")
+    chex.assert_trees_all_close(losses, -np.sum(soft * weighted, -1), **EXACT)
+    smooth = jaxloss.cross_entropy(logits, a([0, 2], int), weight=weight, label_smoothing=0.25, reduction="none")
+    wanted = -0.75 * weighted[[0, 1], [0, 2]] - 0.25 * np.mean(weighted, -1)
+    chex.assert_trees_all_close(smooth, wanted, **EXACT)
+    assert jaxloss.cross_entropy(logits, jnp.asarray(soft), reduction="none")[0] == INF
+
+
+@pytest.mark.parametrize("target", ["label", "smooth label", "probabilities"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cross_entropy_needs_few_copies_of_the_logits(dtype: str, target: str) -> None:
+    # In bfloat16 a CPU forms the gradient from one float32 array, and newer ones that of smooth labels; optax needs two
+    # and more.
     shape = (256, 2048)
-    arrays = jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(shape[:1], "int32")
-    used = jax.jit(jax.value_and_grad(jaxloss.cross_entropy)).lower(*arrays).compile().memory_analysis()
-    assert used.temp_size_in_bytes < (copies + 0.05) * 4 * shape[0] * shape[1]
+    loss = partial(jaxloss.cross_entropy, label_smoothing=0.1 * (target == "smooth label"))
+    targets = jax.ShapeDtypeStruct(*((shape, dtype) if target == "probabilities" else (shape[:1], "int32")))
+    of_gradient = dtype == "bfloat16" or target == "smooth label"
+    for function, copies in ((loss, 0), (jax.value_and_grad(loss), of_gradient)):
+        program = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, dtype), targets).compile()
+        assert program.memory_analysis().temp_size_in_bytes < (copies + 0.05) * 4 * shape[0] * shape[1]
