@@ -1,8 +1,8 @@
 """The logarithm that cross-entropy is made of, exact to its last digits and differentiable to every order.
 
-Both functions subtract the largest logit of the row, so that no exponential overflows, and leave one 1 out of the sum,
-to which `log1p` adds it: log(1 + 1e-9) is 1e-9, where log(sum) is 0 in float32. Rows that are not kept have no
-gradient, of any order, whatever they hold.
+`surprise` and `log_total` subtract the largest logit of the row, so that no exponential overflows, and leave one 1 out
+of the sum, to which `log1p` adds it: log(1 + 1e-9) is 1e-9, where log(sum) is 0 in float32. Rows that are not kept have
+no gradient, of any order, whatever they hold.
 
 What limits them is memory traffic, above all on fresh memory. In float32 the exponentials stay in the buffer that
 becomes the gradient. In bfloat16 and float16 they would be an array of twice the logits' size, so there they are

@@ -215,7 +215,7 @@ def low_precision_is_summed_in_float32(subject: Subject) -> None:
 
 
 def no_nan_arises_on_the_way(subject: Subject) -> None:
-    inputs = tuple(map(jnp.asarray, subject.inputs()))
+    inputs = tuple(map(jnp.asarray, subject.inputs("float32")))
     with jax.debug_nans(True):  # step by step, where it looks at every step
         for reduction in ("none", "mean"):
             subject.value_and_gradient(*inputs, reduction=reduction, where=subject.per_example(KEPT))

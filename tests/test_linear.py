@@ -82,9 +82,10 @@ def agree(hidden: Any, kernel: Any, labels: Any, options: Any, chunk_size: int, 
     chex.assert_trees_all_close(found, wanted, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize(("options", "reduction"), [*((name, "mean") for name in OPTIONS), ("all", "none")])
-def test_every_option_and_derivative(options: str, reduction: str) -> None:
-    agree(*problem(7, 5, 1.0), OPTIONS[options], 2, reduction)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_every_option_and_derivative(options: dict[str, Any], reduction: str) -> None:
+    agree(*problem(7, 5, 1.0), options, 2, reduction)
 
 
 @pytest.mark.parametrize(("classes", "tokens"), list(itertools.product([1, 7, 1000, 1024, 1025], [1, 5, 64])))
