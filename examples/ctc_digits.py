@@ -10,7 +10,6 @@ held-out scans. A convolutional network names a digit, or none, for every second
 import argparse
 from pathlib import Path
 
-import jax
 import numpy as np
 import optax
 from flax import nnx
@@ -50,7 +49,7 @@ class Net(nnx.Module):
     def __call__(self, images: Float[Array, "strips 8 72"]) -> Float[Array, "strips 36 11"]:
         hidden = nnx.relu(self.conv2(nnx.relu(self.conv1(images[..., None]))))
         hidden = nnx.max_pool(hidden, (2, 2), strides=(2, 2)).swapaxes(1, 2).reshape(len(images), WIDTH // 2, 128)
-        return jax.nn.log_softmax(self.head(self.dropout(nnx.relu(self.wide(hidden)))))
+        return jaxloss.log_softmax(self.head(self.dropout(nnx.relu(self.wide(hidden)))))
 
 
 @nnx.jit

@@ -19,7 +19,7 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
-from jaxloss._classification import cross_entropy
+from jaxloss._classification import cross_entropy, log_softmax
 from jaxloss._labels import class_numbers, signed
 from jaxloss._reduce import accumulator, filled, floating, mask
 from jaxloss._types import Mask
@@ -164,7 +164,7 @@ def _head_logits(kernels: Kernels, hidden: Values) -> Values:
 
 def _head_log_probs(kernels: Kernels, hidden: Values) -> tuple[Values, Values]:
     """Those of the frequent classes, and those of the clusters."""
-    log_probs = jax.nn.log_softmax(_head_logits(kernels, hidden))
+    log_probs = log_softmax(_head_logits(kernels, hidden))
     return log_probs[..., : kernels.cutoffs[0]], log_probs[..., kernels.cutoffs[0] :]
 
 
@@ -174,7 +174,7 @@ def _tail_logits(cluster: Cluster, hidden: Values) -> Values:
 
 def _tail_log_probs(cluster: Cluster, hidden: Values) -> Values:
     """Those of a cluster's classes, given the cluster."""
-    return jax.nn.log_softmax(_tail_logits(cluster, hidden))
+    return log_softmax(_tail_logits(cluster, hidden))
 
 
 def _dot(hidden: Values, kernel: Values) -> Values:

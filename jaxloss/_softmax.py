@@ -161,6 +161,35 @@ def _log_total_jvp(
     return log_sum, axis.sum(softmax * tangents[0].astype(softmax.dtype))
 
 
+@custom_jvp(1)
+def normalized(logits: Values, axis: ClassAxis) -> Values:
+    """log(softmax) over an axis, in the dtype of the maths.
+
+    Its derivative starts again from the logits, so that nothing of their size is held until then; and on CPUs a gather
+    of the labels' classes takes them from the logits.
+    """
+    logits, log_sum, largest = apart(logits, *_normalizer(logits, axis))
+    return -_costs(logits, largest, log_sum)
+
+
+@normalized.defjvp
+def _normalized_jvp(axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    (logits,) = primals
+    log_sum, largest = _normalizer(logits, axis)
+    softmax = _softmax(*apart(logits, largest, log_sum), None, axis)
+    tangent = tangents[0].astype(softmax.dtype)
+    # No such logarithm is negative. The select is there for its transpose: without it, XLA's CPU makes one loop of the
+    # cotangents' sum and of what follows, which cannot write to where the cotangents are.
+    mean = jnp.where(log_sum < 0, 0.0, axis.sum(softmax * tangent))
+    return normalized(logits, axis), tangent - mean
+
+
+def _normalizer(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
+    """log(sum(exp(logits - largest))) and the largest."""
+    largest = axis.largest(logits).astype(accumulator(logits.dtype))
+    return log_total(logits, largest, None, axis), largest
+
+
 @jax.custom_jvp
 def expected(mass: Values, logits: Values, largest: Values, log_sum: Values, keep: Mask, axis: ClassAxis) -> Values:
     """The sum of mass * -log(softmax) over an axis (kept as 1), where 0 * inf is 0; 0 for examples left out.

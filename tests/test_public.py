@@ -209,6 +209,7 @@ OF_LOSSES = {
 }
 OF_HELPERS = {
     "pairwise_distance": "a, b, *, p=2.0, eps=1e-06, keepdims=False",
+    "log_softmax": "logits, *, axis=-1, axis_name=None",
     "cosine_similarity": "a, b, *, axis=-1, eps=1e-08",
     "reduce": "losses, reduction='mean', where=None, sample_weight=None, *, count=None, dtype=None",
     "parts": "loss",

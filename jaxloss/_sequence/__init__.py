@@ -44,8 +44,9 @@ def ctc_loss(
     right only through a log-softmax.
 
     Args:
-        log_probs: (N, T, C), or (T, C) for one sequence: log-probabilities, as `jax.nn.log_softmax` gives them. What
-            they hold behind a sequence's end, and for classes that are neither blank nor label, is not looked at.
+        log_probs: (N, T, C), or (T, C) for one sequence: log-probabilities, as
+            [`log_softmax`][jaxloss.log_softmax] gives them. What they hold behind a sequence's end, and for classes
+            that are neither blank nor label, is not looked at.
         targets: class numbers, integers of any dtype: (N, S), padded with anything; (S,) for one sequence; or one axis
             with all labels one after another, if `target_lengths` are known when the program is made.
         input_lengths: (N,), the frames of each sequence, from 0 to T.
@@ -146,7 +147,7 @@ def ctc_alignment(
         TypeError: as `ctc_loss`.
 
     Examples:
-        >>> log_probs = jax.nn.log_softmax(jnp.array([[0.0, 3.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
+        >>> log_probs = jaxloss.log_softmax(jnp.array([[0.0, 3.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
         >>> print(jaxloss.ctc_alignment(log_probs, jnp.array([1, 2]), 3, 2).path)
         [1 1 2]
 

@@ -1,0 +1,126 @@
+"""`log_softmax` is that of JAX with more digits and less memory, on every axis, mesh and derivative."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from compiled import compiled, exchanges, temporaries
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import jaxloss
+
+LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6)) * 3)
+CHANGE = jnp.asarray(np.random.default_rng(1).normal(size=(8, 6)))
+EXACT = {"rtol": 1e-12, "atol": 1e-14}
+SPLIT = PartitionSpec("data", "classes")
+
+
+def derivatives(log_softmax, x, change):
+    """The value, and a derivative of every kind."""
+
+    def cost(x):
+        return jnp.sum(jnp.sin(log_softmax(x)))
+
+    gradient, second = jax.jvp(jax.grad(cost), (x,), (change,))
+    return *jax.jvp(log_softmax, (x,), (change,)), gradient, second, jax.grad(lambda x: jax.jvp(cost, (x,), (x,))[1])(x)
+
+
+def test_values_and_derivatives_are_those_of_jax() -> None:
+    wanted = jax.jit(lambda *arrays: derivatives(jax.nn.log_softmax, *arrays))(LOGITS, CHANGE)
+    found = jax.jit(lambda *arrays: derivatives(jaxloss.log_softmax, *arrays))(LOGITS, CHANGE)
+    chex.assert_trees_all_close(found, wanted, **EXACT)
+    first = jax.jit(jax.vmap(lambda x: jaxloss.log_softmax(x, axis=0), 1, 1))(LOGITS)
+    chex.assert_trees_all_close(first, jaxloss.log_softmax(LOGITS, axis=0), **EXACT)
+    chex.assert_trees_all_close(first, jax.nn.log_softmax(LOGITS, 0), **EXACT)
+
+
+def test_a_dominating_class_keeps_its_digits() -> None:
+    gaps = jnp.float32([[0, -20], [-80, 0], [1e4, 1e4 - 17]])
+    wide = np.asarray(gaps, float)
+    exact = -np.log1p(np.exp(wide[:, ::-1] - wide))
+    for function in (jaxloss.log_softmax, jax.jit(jaxloss.log_softmax)):
+        np.testing.assert_allclose(function(gaps), exact, rtol=3e-7)
+    assert jax.nn.log_softmax(gaps)[0, 0] == 0  # which loses all of them
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_dtype_is_that_of_the_logits_and_the_maths_are_in_float32(dtype: str) -> None:
+    logits = LOGITS.astype(dtype)
+    log_probs, pull = jax.vjp(jaxloss.log_softmax, logits)
+    (gradient,) = pull(CHANGE.astype(dtype))
+    assert log_probs.dtype == gradient.dtype == logits.dtype
+    wide = jax.nn.log_softmax(logits.astype(float))
+    np.testing.assert_allclose(log_probs.astype(float), wide, rtol=float(jnp.finfo(dtype).eps) * 0.7)
+
+
+def test_infinite_logits() -> None:
+    logits = jnp.array([[0.0, -jnp.inf, 1.0], [-jnp.inf, -jnp.inf, -jnp.inf], [0.0, jnp.nan, 1.0], [0.0, 0.0, 1.0]])
+    cotangent = jnp.ones_like(logits).at[0, 1].set(0.0)
+    for function in (jaxloss.log_softmax, jax.jit(jaxloss.log_softmax)):
+        log_probs, pull = jax.vjp(function, logits)
+        (gradient,) = pull(cotangent)
+        (_, along) = jax.jvp(function, (logits,), (cotangent,))
+        for rows in (log_probs, gradient, along):
+            assert np.isnan(rows[1:3]).all()
+            assert np.isfinite(rows[3]).all()
+        chex.assert_trees_all_close(log_probs[0], jnp.array([-1.3132616875, -jnp.inf, -0.3132616875]), rtol=1e-9)
+        chex.assert_trees_all_close(gradient[0], jnp.array([0.4621171573, 0.0, -0.4621171573]), rtol=1e-9)
+        assert np.isfinite(along[0]).all()
+
+
+def test_gradients_through_it_hold_no_array_of_the_logits_size() -> None:
+    logits = jax.ShapeDtypeStruct((2, 50, 2000), "float32")
+    labels, frames = jnp.ones((2, 3), "int32"), jnp.full(2, 50)
+
+    def ctc(logits):
+        return jaxloss.ctc_loss(jaxloss.log_softmax(logits), labels, frames, [3, 3])
+
+    def nll(logits):
+        return jaxloss.nll_loss(jaxloss.log_softmax(logits), jnp.ones((2, 50), "int32"))
+
+    for loss in (ctc, nll):
+        for program in (compiled(loss, logits), compiled(jax.value_and_grad(loss), logits)):
+            assert temporaries(program) < logits.size * 4 / 8
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_nothing_is_gathered_on_a_mesh(kind: AxisType) -> None:
+    mesh = jax.make_mesh((4, 2), ("data", "classes"), axis_types=(kind, kind))
+
+    def both(x):
+        return jaxloss.log_softmax(x), jax.grad(lambda x: jnp.sum(jnp.sin(jaxloss.log_softmax(x))))(x)
+
+    with jax.set_mesh(mesh):
+        program = compiled(both, jax.device_put(LOGITS, NamedSharding(mesh, SPLIT)))
+        found = program(jax.device_put(LOGITS, NamedSharding(mesh, SPLIT)))
+    assert {each.kind for each in exchanges(program)} == {"all-reduce"}
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(both(LOGITS)), **EXACT)
+
+
+def test_classes_may_be_split_over_a_mesh_axis() -> None:
+    mesh = jax.make_mesh((4, 2), ("data", "classes"), axis_types=(AxisType.Auto,) * 2)
+
+    def shares(x):
+        return jaxloss.log_softmax(x, axis_name="classes")
+
+    split = jax.shard_map(shares, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT)
+    found, wanted = (
+        jax.jit(lambda *arrays, function=function: derivatives(function, *arrays))(LOGITS, CHANGE)
+        for function in (split, jax.nn.log_softmax)
+    )
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), **EXACT)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("logits", "axis", "error", "message"),
+    [
+        (jnp.zeros((2, 3), "int32"), -1, TypeError, "`logits` has dtype int32, but must be real and floating"),
+        (jnp.zeros((2, 3)), 2, ValueError, r"`logits` has shape \(2, 3\), which has no axis 2"),
+        (jnp.zeros((2, 0)), -1, ValueError, "axis -1 is empty"),
+    ],
+)
+def test_mistakes(logits: jax.Array, axis: int, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        jaxloss.log_softmax(logits, axis=axis)
