@@ -125,6 +125,19 @@ VECTORS = [
 
 HELPERS = [
     row(
+        "log_softmax-integers",
+        lambda: jaxloss.log_softmax(i(2, 3)),
+        TypeError,
+        "`logits` has dtype int32, but must be real and floating: use `logits.astype(jnp.float32)`.",
+    ),
+    row(
+        "log_softmax-axis",
+        lambda: jaxloss.log_softmax(f(2, 3), axis=2),
+        ValueError,
+        "`logits` has shape (2, 3), which has no axis 2.",
+    ),
+    row("log_softmax-no_class", lambda: jaxloss.log_softmax(f(2, 0)), ValueError, "axis -1 is empty"),
+    row(
         "reduce-batchmean",  # which only kl_div has
         lambda: jaxloss.reduce(f(4), "batchmean"),
         ValueError,

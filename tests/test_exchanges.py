@@ -75,6 +75,23 @@ def test_memory_of_a_device_falls_with_the_devices_along_the_classes() -> None:
         assert abs(measured - found[0] / devices) < per_tokens
 
 
+@pytest.mark.parametrize("classes", [P(), P(None, "model")], ids=["whole", "split"])
+def test_nothing_is_gathered_on_a_mesh_of_automatic_axes(classes: P) -> None:
+    rng = np.random.default_rng(0)
+    arrays = rng.normal(size=(TOKENS, WIDTH)), rng.normal(size=(WIDTH, CLASSES)), rng.integers(0, CLASSES, TOKENS)
+    mesh, specs = mesh_of((2, 4)), (P("data"), classes, P("data"))
+
+    def run(*arrays: Any) -> Any:
+        loss = partial(jaxloss.linear_cross_entropy, chunk_size=CHUNK, z_loss=0.25)
+        return jax.value_and_grad(loss, (0, 1))(*arrays), loss(*arrays, reduction="none")
+
+    split = [jax.device_put(array, NamedSharding(mesh, spec)) for array, spec in zip(arrays, specs, strict=True)]
+    program = compiled(run, *split)
+    assert {exchange.kind for exchange in exchanges(program)} == {"all-reduce"}
+    wanted = jax.jit(run)(*map(jnp.asarray, arrays))
+    chex.assert_trees_all_close(jax.device_get(program(*split)), jax.device_get(wanted), **CLOSE)
+
+
 # Plain `jax.jit`, of arrays that say how they are split ------------------------------------------------------------
 
 LAYOUTS = {

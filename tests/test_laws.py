@@ -317,7 +317,11 @@ def subject(case: Case, options: Mapping[str, Any]) -> Subject:
 
 
 SUBJECTS = [
-    pytest.param(subject(case, options), id=f"{case.id}-{number}")
+    pytest.param(
+        subject(case, options),
+        id=f"{case.id}-{number}",
+        marks=[pytest.mark.exhaustive] if number or case.variant else [],
+    )
     for case in CASES
     for number, options in enumerate(case.option_sets(case.arrays()))
 ]

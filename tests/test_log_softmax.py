@@ -110,17 +110,3 @@ def test_classes_may_be_split_over_a_mesh_axis() -> None:
         for function in (split, jax.nn.log_softmax)
     )
     chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), **EXACT)
-
-
-@pytest.mark.usefixtures("untyped")
-@pytest.mark.parametrize(
-    ("logits", "axis", "error", "message"),
-    [
-        (jnp.zeros((2, 3), "int32"), -1, TypeError, "`logits` has dtype int32, but must be real and floating"),
-        (jnp.zeros((2, 3)), 2, ValueError, r"`logits` has shape \(2, 3\), which has no axis 2"),
-        (jnp.zeros((2, 0)), -1, ValueError, "axis -1 is empty"),
-    ],
-)
-def test_mistakes(logits: jax.Array, axis: int, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        jaxloss.log_softmax(logits, axis=axis)

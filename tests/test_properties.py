@@ -18,7 +18,7 @@ from inputs import Arrays, Inputs
 
 import jaxloss
 
-pytestmark = pytest.mark.usefixtures("untyped")  # the types are checked everywhere else
+pytestmark = [pytest.mark.usefixtures("untyped"), pytest.mark.exhaustive]  # the types are checked everywhere else
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 # Every process draws the same examples, and none fails for the time that it takes.

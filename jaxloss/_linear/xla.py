@@ -131,7 +131,12 @@ def _weighed(product: Values, problem: Problem) -> tuple[Values, Stats | None]:
 
 
 class Cut(NamedTuple):
-    """Tokens cut into pieces of one size; the last one begins early enough to be whole."""
+    """Tokens cut into pieces of one size.
+
+    Piece i of n is tokens i, i + n, i + 2n...: where tokens are split over devices, each has its share of every piece,
+    and XLA gathers none. If no number of pieces divides the tokens, pieces are of consecutive ones, and the last begins
+    early enough to be whole.
+    """
 
     tokens: int
     number: int
@@ -141,8 +146,10 @@ class Cut(NamedTuple):
     def of(cls, tokens: Tokens, head: Head, chunk_size: int | None) -> "Cut":
         count = max(1, tokens.hidden.shape[0])
         size = cls.default_size(math.prod(head.kernel.shape[1:])) if chunk_size is None else chunk_size
-        number = math.ceil(count / size)
-        return cls(tokens.hidden.shape[0], number, math.ceil(count / number))
+        least = math.ceil(count / size)
+        number = next((number for number in range(least, 2 * least) if count % number == 0), least)
+        size = math.ceil(count / number)
+        return cls(tokens.hidden.shape[0], math.ceil(count / size), size)
 
     @staticmethod
     def default_size(classes: int) -> int:
@@ -150,7 +157,15 @@ class Cut(NamedTuple):
         enough, budget = (512, 128 * 2**20) if jax.default_backend() == "cpu" else (4096, 2 * 2**30)
         return min(max(enough, budget // (4 * classes)), 2 * enough)
 
+    @property
+    def even(self) -> bool:
+        return self.tokens % self.size == 0
+
+    def folded(self, leaf: Shaped[Array, "tokens ..."]) -> Shaped[Array, "size pieces ..."]:
+        return leaf.reshape(self.size, self.number, *leaf.shape[1:])
+
     def start(self, index: Index) -> Index:
+        """The first token of a piece of consecutive ones."""
         return jnp.minimum(index * self.size, self.tokens - self.size)
 
     def window(self, tree: T, index: Index) -> T:
@@ -159,6 +174,8 @@ class Cut(NamedTuple):
             return tree
 
         def sliced(leaf: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+            if self.even:
+                return lax.dynamic_slice_in_dim(self.folded(leaf), index, 1, 1)[:, 0]
             return lax.dynamic_slice_in_dim(leaf, self.start(index), self.size)
 
         return jax.tree.map(sliced, tree)
@@ -167,7 +184,7 @@ class Cut(NamedTuple):
         """A piece, in which what an earlier one has counted is left out."""
         tokens, head, weights = problem
         tokens, weights = self.window((tokens, weights), index)
-        if self.tokens % self.size:
+        if not self.even:
             fresh = self.start(index) + jnp.arange(self.size) >= index * self.size
             fresh = jnp.broadcast_to(jnp.expand_dims(fresh, range(1, weights.ndim)), weights.shape)
             tokens = tokens._replace(keep=tokens.keep & fresh)
@@ -195,9 +212,10 @@ class Cut(NamedTuple):
     def _added(self, total: Values, term: Values, whole: Values | None, index: Index) -> Values:
         if whole is None:
             return total + term.astype(total.dtype)
-        start = self.start(index)
-        if self.tokens % self.size:  # pieces overlap: what is left out of one is 0 there
-            term += lax.dynamic_slice_in_dim(total, start, self.size)
+        if self.even:
+            return lax.dynamic_update_slice_in_dim(self.folded(total), term[:, None], index, 1).reshape(total.shape)
+        start = self.start(index)  # pieces overlap: what is left out of one is 0 there
+        term += lax.dynamic_slice_in_dim(total, start, self.size)
         return lax.dynamic_update_slice_in_dim(total, term, start, 0)
 
     def joined(self, found: T) -> T:
@@ -205,6 +223,8 @@ class Cut(NamedTuple):
         twice = self.number * self.size - self.tokens
 
         def flat(pieces: Shaped[Array, "pieces size ..."]) -> Shaped[Array, "tokens ..."]:
+            if self.even:
+                return pieces.swapaxes(0, 1).reshape(self.tokens, *pieces.shape[2:])
             return jnp.concatenate([pieces[:-1].reshape(-1, *pieces.shape[2:]), pieces[-1, twice:]])
 
         return jax.tree.map(flat, found)
