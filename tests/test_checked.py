@@ -151,6 +151,7 @@ def test_the_error_names_argument_index_and_value(loss, arrays, refused: str) ->
         assert str(found.value) == refused
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_values_within_their_domains_pass_and_nothing_else_changes(case: Case) -> None:
     # Not rounded as `case.arrays` are: rows of probabilities must sum to 1.

@@ -12,6 +12,7 @@ from cases import CASES, Case
 from compiled import Exchange, compiled, exchanges, temporaries
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from variants import variants
 
 import jaxloss
 
@@ -167,7 +168,7 @@ def eight(case: Case) -> tuple[np.ndarray, ...]:
     return case.arrays("batched", shape=(8, *shape[1:]))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["auto", "explicit"])
+@pytest.mark.parametrize("kind", variants(KINDS, lambda kind: kind == AxisType.Explicit))
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_every_loss_on_a_mesh(case: Case, kind: AxisType) -> None:
     arrays = eight(case)

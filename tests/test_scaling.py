@@ -12,6 +12,7 @@ import jax
 import pytest
 from compiled import compiled, exchanges, temporaries
 from jax.sharding import AxisType, PartitionSpec
+from variants import variants
 
 import jaxloss
 
@@ -19,8 +20,9 @@ ROOT = Path(__file__).parent.parent
 MESHES = [(1, 1), (2, 1), (1, 2), (4, 1), (2, 2), (1, 4), (8, 1), (4, 2), (2, 4), (1, 8)]
 
 
-@pytest.mark.parametrize("shape", MESHES, ids=lambda shape: "x".join(map(str, shape)))
-def test_model_foretells_compiled_programs(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("data", "model"), variants(MESHES, lambda data, model: data * model == 8))
+def test_model_foretells_compiled_programs(data: int, model: int) -> None:
+    shape = data, model
     scaling = pytest.importorskip("benchmarks.scaling")  # which is not in the package
     step = scaling.Step(2048, 64, 4096, *shape, chunk=128, itemsize=4)
     devices = jax.devices()[: step.data * step.model]

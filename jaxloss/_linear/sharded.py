@@ -40,8 +40,9 @@ def spread(tokens: Tokens, head: Head, weights: Values | None) -> tuple[Tokens, 
 def on_mesh(solve: Solve, tokens: Tokens, head: Head, weights: Values | None) -> tuple[Values, Stats | None]:
     """`solve`, in `shard_map` over the explicit axes of a mesh, as the types of the arrays say how these are split.
 
-    Elsewhere a loop over pieces of tokens would gather them. Tokens stay where they are. So do classes, but for what is
-    split over an axis that splits tokens too: that part of the kernel is gathered, and so is one split by its width.
+    Gradients are summed over devices once, not with every piece of tokens. Tokens stay where they are. So do classes,
+    but for what is split over an axis that splits tokens too: that part of the kernel is gathered, and so is one split
+    by its width.
     """
     mesh = jax.typeof(tokens.hidden).sharding.mesh
     explicit = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit}

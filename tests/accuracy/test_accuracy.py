@@ -22,23 +22,24 @@ def test_every_loss_is_measured() -> None:
 
 
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id.replace(" ", "-"))
-every_dtype = pytest.mark.parametrize("dtype", variants(DTYPES, lambda dtype: dtype == "float32"))
 
 
 @every_subject
-@every_dtype
-def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "jit"),
+    variants([*((dtype, True) for dtype in DTYPES), ("float32", False)], lambda dtype, jit: dtype == "float32" and jit),
+)
+def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, jit: bool) -> None:
     kind = Kind(dtype)
     arrays = subject.tried_at(kind)
+    results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
     wanted = truths(subject.truth, arrays)
-    for jit in (True, False) if dtype == "float32" else (True,):
-        results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
-        found = faults(results, wanted, subject.truth, arrays, kind, never_negative=subject.never_negative)
-        assert not found, f"{len(found)} wrong numbers, {jit=}, among them\n" + "\n".join(found[:10])
+    found = faults(results, wanted, subject.truth, arrays, kind, never_negative=subject.never_negative)
+    assert not found, f"{len(found)} wrong numbers, among them\n" + "\n".join(found[:10])
 
 
 @every_subject
-@every_dtype
+@pytest.mark.parametrize("dtype", variants(DTYPES, lambda dtype: dtype == "float32"))
 def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Subject, dtype: str) -> None:
     kind = Kind(dtype)
     arrays = subject.ordinary_in(kind)
