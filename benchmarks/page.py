@@ -16,7 +16,7 @@ MARKED = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n).*?(<!-- end of figu
 PICTURED = ("cross_entropy-cpu", "linear_cross_entropy-cpu", "ctc-cpu")
 RATIOS = "![Ratios of our time to that of others](pictures/benchmarks-ratios.svg)\n"
 GROWTH = """![Time against sizes](pictures/benchmarks-time.svg)
-![Temporary memory against sizes](pictures/benchmarks-memory.svg)
+![Memory of a call against sizes](pictures/benchmarks-memory.svg)
 ![Time to trace and compile against sizes](pictures/benchmarks-compile.svg)
 """
 LEVEL = 1.05  # up to here ours is level

@@ -31,7 +31,7 @@ def draw(found: dict[str, dict[str, Any]], folder: Path) -> None:
         if "growth-cpu" in found:
             rows = found["growth-cpu"]["rows"]
             growth(rows, "gradient", "ms", "time, ms", folder / "benchmarks-time.svg")
-            growth(rows, "gradient", "temporaries_mib", "temporaries, MiB", folder / "benchmarks-memory.svg")
+            growth(rows, "gradient", "peak_mib", "memory of a call, MiB", folder / "benchmarks-memory.svg")
             growth(rows, "compile", "ms", "trace and compile, ms", folder / "benchmarks-compile.svg")
 
 

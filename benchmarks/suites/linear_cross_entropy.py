@@ -18,6 +18,7 @@ CPU = {
     (8192, 512, 32000): "a narrow model with the vocabulary of Llama 2",
     (512, 2048, 128256): "Llama 3.2 1B, half a sequence of 1024",
 }
+ALSO_IN_BFLOAT16 = (4096, 256, 8192)  # on a CPU, where one size shows what the dtype changes
 GPU = {
     (8192, 4096, 32000): "Llama 2 7B",
     (4096, 4096, 128256): "Llama 3 8B",
@@ -59,6 +60,7 @@ def case(n: int, d: int, v: int, source: str = "", chunk_size: int | None = None
             ("jax-cce", "torch", "torch.compile", "torch chunked", "Liger", "cut-cross-entropy", "quack"), (1,)
         ),
         reference=reference,
+        dtypes=("float32", "bfloat16") if (n, d, v) not in CPU or (n, d, v) == ALSO_IN_BFLOAT16 else ("float32",),
         gradient_of=(0, 1),
         limits={"value": ("product", product), "gradient": ("three products", three_products)},
     )
