@@ -12,6 +12,7 @@ import pytest
 from cases import CASES, Case
 from jax.experimental import checkify
 from jax.sharding import AxisType, PartitionSpec
+from variants import variants
 
 import jaxloss
 from jaxloss import checked
@@ -145,10 +146,16 @@ def test_the_error_names_argument_index_and_value(loss, arrays, refused: str) ->
     refused += " (`check` failed)"
     error, _ = jax.jit(checkify.checkify(checked(loss)))(*arrays)
     assert error.get() == refused
-    if loss in (jaxloss.cross_entropy, jaxloss.kl_div):  # step by step, which takes its time
-        with pytest.raises(checkify.JaxRuntimeError) as found:
-            checked(loss)(*arrays)
-        assert str(found.value) == refused
+
+
+# Step by step, which takes its time.
+@pytest.mark.parametrize(
+    ("loss", "arrays", "refused"), variants(REFUSED, lambda loss, *_: loss in (jaxloss.cross_entropy, jaxloss.kl_div))
+)
+def test_the_error_is_raised_outside_jit(loss, arrays, refused: str) -> None:
+    with pytest.raises(checkify.JaxRuntimeError) as found:
+        checked(loss)(*arrays)
+    assert str(found.value) == refused + " (`check` failed)"
 
 
 @pytest.mark.exhaustive
@@ -181,15 +188,19 @@ def test_without_it_the_program_has_no_checks(case: Case) -> None:
         assert "check[" not in before
 
 
+@pytest.mark.parametrize("jit", variants([True, False], lambda jit: jit))
 @pytest.mark.parametrize(("loss", "arrays", "refused"), [row for row in REFUSED if row[1][0].shape[0] == 2])
-def test_what_is_masked_is_not_looked_at(loss, arrays, refused: str) -> None:
+def test_what_is_masked_is_not_looked_at(loss, arrays, refused: str, jit: bool) -> None:
     bad = int(re.search(r"\[(\d+)", refused)[1])
     keep = jnp.arange(2) != bad
     keep = keep[:, None, None] if isinstance(loss, jaxloss.CrossEntropyLoss) else keep  # of images
-    error, value = jax.jit(checkify.checkify(checked(loss)))(*arrays, where=keep)
-    error.throw()
+    if jit:
+        error, value = jax.jit(checkify.checkify(checked(loss)))(*arrays, where=keep)
+        error.throw()
+    else:
+        value = checked(loss)(*arrays, where=keep)
     assert np.isfinite(value)
-    assert value == jax.jit(loss)(*arrays, where=keep)
+    assert value == (jax.jit(loss) if jit else loss)(*arrays, where=keep)
 
 
 def test_labels_that_are_ignored_pass() -> None:

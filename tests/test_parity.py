@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cases import CASES, Case
 from inputs import cotangent
+from variants import variants
 
 FIXTURES = Path(__file__).parent / "fixtures"
 # What a result may be off by, relative to itself and to the largest of its array: some units in the last place of the
@@ -20,22 +21,21 @@ TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "bfloat16": 1e-2, "float16": 2e-
 LOW = ("batched", "large", "tiny")
 
 
-def asked(case: Case, which: str) -> list[pytest.param]:
+ASKED = [
+    (case, which, dtype)
+    for case in CASES
+    for which in case.which()
+    for dtype in ("float64", "float32", *(("bfloat16", "float16") if which in LOW else ()))
+]
+
+
+def usual(case: Case, which: str, dtype: str) -> bool:
     """Inputs in LOW have one shape, so that those of one dtype share their programs."""
-    dtypes = ["float64", "float32", *(["bfloat16", "float16"] if which in LOW else [])]
-    usual = ("float64", "float32") if which in LOW else ("float64",)
-    return [
-        pytest.param(
-            *(case, which, dtype),
-            id=f"{case.id}-{which}-{dtype}",
-            marks=[] if dtype in usual else [pytest.mark.exhaustive],
-        )
-        for dtype in dtypes
-    ]
+    return dtype == "float64" or (dtype == "float32" and which in LOW)
 
 
 @pytest.mark.parametrize(
-    ("case", "which", "dtype"), [row for case in CASES for which in case.which() for row in asked(case, which)]
+    ("case", "which", "dtype"), variants(ASKED, usual), ids=lambda value: value.id if isinstance(value, Case) else None
 )
 def test_value_and_gradient_equal_pytorchs(case: Case, which: str, dtype: str) -> None:
     with np.load(FIXTURES / f"{case.id}.npz") as stored:

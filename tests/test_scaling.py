@@ -22,11 +22,10 @@ MESHES = [(1, 1), (2, 1), (1, 2), (4, 1), (2, 2), (1, 4), (8, 1), (4, 2), (2, 4)
 
 @pytest.mark.parametrize(("data", "model"), variants(MESHES, lambda data, model: data * model == 8))
 def test_model_foretells_compiled_programs(data: int, model: int) -> None:
-    shape = data, model
     scaling = pytest.importorskip("benchmarks.scaling")  # which is not in the package
-    step = scaling.Step(2048, 64, 4096, *shape, chunk=128, itemsize=4)
+    step = scaling.Step(2048, 64, 4096, data, model, chunk=128, itemsize=4)
     devices = jax.devices()[: step.data * step.model]
-    mesh = jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=devices)
+    mesh = jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=devices)
     loss = partial(jaxloss.linear_cross_entropy, axis_name="model", chunk_size=step.chunk)
 
     def here(*arrays: Any) -> Any:
