@@ -1,11 +1,13 @@
 """Class numbers: what they must be, which are ignored, and how they pick a class without a gather."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 
@@ -35,21 +37,22 @@ class Labels(NamedTuple):
             return self
         return self._replace(numbers=self.numbers - jnp.asarray(axis.first(classes), self.numbers.dtype))
 
-    def one_hot(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:
-        """Whether a class is the label: a comparison, which XLA fuses with what it selects."""
-        return self.at(classes, axis) | ~self.in_range
+    def one_hot(self, like: Values, axis: ClassAxis) -> Bool[Array, "..."]:
+        """Whether a class of the array is the label: a comparison, which XLA fuses with what it selects."""
+        return self.at(like, axis) | ~self.in_range
 
-    def at(self, classes: int, axis: ClassAxis) -> Bool[Array, "..."]:
+    def at(self, like: Values, axis: ClassAxis) -> Bool[Array, "..."]:
         """The one-hot where it does not matter what a label out of range has, as all that follows is NaN anyway."""
-        numbers = self.here(classes, axis).numbers
-        return _iota(numbers, classes, axis.number, numbers.dtype) == numbers
+        numbers = self.here(like.shape[axis.number], axis).numbers
+        return _classes(like, axis, numbers.dtype) == numbers
 
-    def distance(self, classes: int, axis: ClassAxis, dtype: DTypeLike) -> Values:
+    def distance(self, like: Values, axis: ClassAxis) -> Values:
         """0 at the label, and at least 2 elsewhere, in arithmetic that XLA fuses with a sum on CPUs too."""
+        classes, dtype = like.shape[axis.number], like.dtype
         if classes > 2**24:  # where float32 skips integers
-            return jnp.where(self.one_hot(classes, axis), jnp.zeros((), dtype), 2)
+            return jnp.where(self.one_hot(like, axis), jnp.zeros((), dtype), 2)
         numbers = self.here(classes, axis).numbers
-        return jnp.abs(2 * _iota(numbers, classes, axis.number, dtype) - 2 * numbers.astype(dtype))
+        return jnp.abs(2 * _classes(like, axis, dtype) - 2 * numbers.astype(dtype))
 
     def pick(self, values: Values, axis: ClassAxis) -> Values:
         """Each example's value at its label, the class axis kept as 1; NaN, gradient included, out of range."""
@@ -62,8 +65,18 @@ class Labels(NamedTuple):
 
 @custom_jvp(2)
 def _pick(values: Values, label: Labels, axis: ClassAxis) -> Values:
-    if AxisType.Explicit in jax.typeof(values).sharding.mesh.axis_types:
-        return _one_of(values, label, axis)  # a gather would have to be told the sharding of its result
+    if AxisType.Explicit not in jax.typeof(values).sharding.mesh.axis_types:
+        return _gathered(values, label, axis)
+    # A gather would have to be told how its result is split: as the sum that has the same value.
+    split = jax.eval_shape(partial(_one_of, axis=axis), values, label).sharding
+    gather = cast(
+        Callable[[Values, Labels], Values],
+        jax.sharding.auto_axes(partial(_gathered, axis=axis), out_sharding=split),
+    )
+    return gather(values, label)
+
+
+def _gathered(values: Values, label: Labels, axis: ClassAxis) -> Values:
     shape, classes = jnp.broadcast_shapes(values.shape, label.numbers.shape), values.shape[axis.number]
     numbers = label.here(classes, axis).numbers
     picked = jnp.take_along_axis(jnp.broadcast_to(values, shape), numbers, axis.number, mode="clip")
@@ -82,11 +95,18 @@ def _pick_jvp(
 
 
 def _one_of(values: Values, label: Labels, axis: ClassAxis) -> Values:
-    return axis.sum(jnp.where(label.one_hot(values.shape[axis.number], axis), values, 0.0))
+    return axis.sum(jnp.where(label.one_hot(values, axis), values, 0.0))
 
 
-def _iota(like: Shaped[Array, "..."], classes: int, axis: int, dtype: DTypeLike) -> Shaped[Array, "..."]:
-    return lax.broadcasted_iota(dtype, (*like.shape[:axis], classes, *like.shape[axis + 1 :]), axis)
+def _classes(like: Values, axis: ClassAxis, dtype: DTypeLike) -> Shaped[Array, "..."]:
+    """The numbers of the array's classes, split over the devices as they are on a mesh with explicit axes."""
+    shape, sharding = [1] * like.ndim, jax.typeof(like).sharding
+    shape[axis.number] = like.shape[axis.number]
+    split = None
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        spec = [name if i == axis.number else None for i, name in enumerate(sharding.spec)]
+        split = NamedSharding(sharding.mesh, PartitionSpec(*spec))
+    return lax.broadcasted_iota(dtype, shape, axis.number, out_sharding=split)
 
 
 def labels(

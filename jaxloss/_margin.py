@@ -81,7 +81,7 @@ def multi_margin_loss(
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
     short = hinge(margin + (predictions - label.pick(predictions, axis)))  # an offset of all scores takes no digits
-    at_label = label.one_hot(predictions.shape[-1], axis) & label.in_range
+    at_label = label.one_hot(predictions, axis) & label.in_range
     each = jnp.where(at_label, 0.0, short / predictions.shape[-1] * short ** (p - 1))
     losses = axis.sum(each)  # of parts of the mean: a sum of their squares overflows sooner
     if weight is not None:

@@ -69,7 +69,7 @@ def _slopes(
     powers = _others(logits, largest, label, axis, _keeps(logits))[0]
     of_label = jnp.exp(own)
     total = others + of_label
-    at_label = label.at(logits.shape[axis.number], axis)
+    at_label = label.at(logits, axis)
     slope = jnp.where(at_label, -others, powers) / total
     softmax = jnp.where(at_label, of_label, powers) / total
     return filled(slope, label.keep, 0.0), filled(softmax, label.keep, 0.0)
@@ -90,21 +90,21 @@ def _others(logits: Values, largest: Values, label: Labels, axis: ClassAxis, sha
     """The exponentials, and the sum of those of all classes but the label's."""
     powers, classes = _powers(logits, largest), logits.shape[axis.number]
     if shared:
-        powers = jnp.where(label.at(classes, axis), 0.0, powers)
+        powers = jnp.where(label.at(logits, axis), 0.0, powers)
         return powers, axis.sum(powers)
     # No power exceeds 1, so that the smaller of it and the distance to the label is 0 at the label and the power
     # elsewhere, never a tie: unlike a select, XLA fuses that with the sum on CPUs too.
     blocks = _blocks(classes) if axis.number == logits.ndim - 1 else 1
     if blocks == 1:
-        return powers, axis.sum(jnp.minimum(powers, label.distance(classes, axis, powers.dtype)))
+        return powers, axis.sum(jnp.minimum(powers, label.distance(powers, axis)))
     # The same over rows of a length that XLA sums fast on CPUs, each with the label counted from its own start.
     starts = jnp.arange(blocks, dtype=label.numbers.dtype) * (classes // blocks)
     starts = jnp.expand_dims(starts, range(logits.ndim - 1))
     (pieces,) = again(logits.reshape(-1, classes // blocks))
     shifts = jnp.broadcast_to(largest, (*largest.shape[:-1], blocks)).reshape(-1, 1)
     label = label._replace(numbers=(label.here(classes, axis).numbers - starts).reshape(-1, 1))
-    distance = label.distance(classes // blocks, ClassAxis(1), powers.dtype)
-    partial = jnp.sum(jnp.minimum(_powers(pieces, shifts), distance), 1)
+    parts = _powers(pieces, shifts)
+    partial = jnp.sum(jnp.minimum(parts, label.distance(parts, ClassAxis(1))), 1)
     return powers, axis.sum(partial.reshape(*largest.shape[:-1], blocks))
 
 

@@ -93,6 +93,22 @@ def test_nothing_is_gathered_on_a_mesh_of_automatic_axes(classes: P) -> None:
     chex.assert_trees_all_close(jax.device_get(program(*split)), jax.device_get(wanted), **CLOSE)
 
 
+@pytest.mark.parametrize("specs", [(P("data"), P("data")), (P(None, "data"), P())], ids=["rows", "classes"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_holds_nothing_of_its_logits_size(kind: AxisType, specs: tuple[P, P]) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(TOKENS, 4096)).astype("float32"), rng.integers(0, 4096, TOKENS)
+    mesh = mesh_of((8,), kind)
+    with jax.set_mesh(mesh):
+        split = jax.device_put((logits, labels), tuple(NamedSharding(mesh, spec) for spec in specs))
+        for run in (jaxloss.cross_entropy, jax.value_and_grad(jaxloss.cross_entropy)):
+            program = compiled(run, *split)
+            assert temporaries(program) < logits.nbytes / 8 / 4
+            assert {exchange.kind for exchange in exchanges(program)} == {"all-reduce"}
+            found = jax.device_get(program(*split))
+            chex.assert_trees_all_close(found, jax.device_get(jax.jit(run)(logits, labels)), rtol=1e-5, atol=1e-9)
+
+
 # Plain `jax.jit`, of arrays that say how they are split ------------------------------------------------------------
 
 LAYOUTS = {
