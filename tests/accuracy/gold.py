@@ -171,7 +171,7 @@ def multilabel_soft_margin_loss(x: Vector, t: Vector) -> list[Any]:
 # One class among many -----------------------------------------------------------------------------------------------
 
 
-def log_softmax(x: Vector) -> tuple[list[Number], Truth]:
+def minus_log_probs(x: Vector) -> tuple[list[Number], Truth]:
     """Minus the log-probabilities, none a difference of larger numbers, and the log of the sum of exponentials."""
     top = max(x)
     surprises = [
@@ -179,6 +179,13 @@ def log_softmax(x: Vector) -> tuple[list[Number], Truth]:
         for i, own in enumerate(x)
     ]
     return surprises, total(top, surprises[x.index(top)])
+
+
+def log_softmax(x: Vector) -> list[Any]:
+    """Of all classes, and the derivative of their sum."""
+    surprises, _ = minus_log_probs(x)
+    log_probs = [None if LARGEST < each < inf else one(-each) for each in surprises]  # the difference overflows
+    return [log_probs, [total(mpf(1), -len(x) * exp(-each)) for each in surprises]]
 
 
 def cross_entropy(
@@ -194,7 +201,7 @@ def cross_entropy(
     mass = target if soft else [mpf(i == target) for i in range(len(x))]
     classes = [mpf(1)] * len(x) if weight is None else weight
     pull = [w * ((1 - label_smoothing) * t + share) for w, t in zip(classes, mass, strict=True)]
-    surprises, log_sum = log_softmax(x)
+    surprises, log_sum = minus_log_probs(x)
     if any(p and LARGEST < s < inf for p, s in zip(pull, surprises, strict=True)):
         return [None] * (3 if soft else 2)  # the difference of two logits overflows
     losses = [times(p, one(s)) for p, s in zip(pull, surprises, strict=True)]

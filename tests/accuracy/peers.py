@@ -60,6 +60,7 @@ def _torch_calls(torch: Any) -> Mapping[str, Callable[..., Any]]:
     ).split()
     return {name: unreduced(name) for name in names} | {
         "cross_entropy": cross_entropy,
+        "log_softmax": partial(functional.log_softmax, dim=-1),
         "linear_cross_entropy": lambda hidden, kernel, label: functional.cross_entropy(
             (hidden[:, None] @ kernel)[:, 0], label, reduction="none"
         ),
@@ -111,6 +112,7 @@ def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
         "poisson_nll_loss": poisson,
         "binary_cross_entropy_with_logits": of_numbers(partial(losses.binary_crossentropy, from_logits=True)),
         "cross_entropy": cross_entropy,
+        "log_softmax": keras.ops.log_softmax,
     }
     return _of_jax(calls, subject, arrays, kind)
 

@@ -10,7 +10,7 @@ import inputs
 import jax
 import numpy as np
 import points
-from inputs import Inputs
+from inputs import Inputs, normal
 from points import Kind
 
 import jaxloss
@@ -45,7 +45,7 @@ class Subject:
         return " ".join([self.name, *(f"{name}={value}" for name, value in self.options.items())])
 
     def ours(self, *arrays: Any) -> Any:
-        helper = self.name in ("pairwise_distance", "cosine_similarity")
+        helper = self.name in ("log_softmax", "pairwise_distance", "cosine_similarity")
         keywords = dict(self.options) | ({} if helper else {"reduction": "none"})
         function = getattr(jaxloss, self.name)
         if not self.by_element:
@@ -134,6 +134,14 @@ SUBJECTS = [
         inputs=LOGITS,
         differentiable=BOTH,
         ulps=(4, 64),
+    ),
+    Subject(
+        gold.log_softmax,
+        lambda kind: (points.logit_rows(kind),),
+        lambda rng, inputs: (normal(rng, (*inputs.shape, inputs.size), inputs.scale),),
+        inputs=LOGITS,
+        never_negative=False,
+        ulps=(5, 4),
     ),
     Subject(gold.nll_loss, points.log_probs_and_labels, inputs.scores_and_labels, inputs=LOGITS, never_negative=False),
     Subject(gold.binary_cross_entropy, points.two_probs, inputs.probabilities, differentiable=BOTH),
