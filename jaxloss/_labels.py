@@ -1,4 +1,4 @@
-"""Class numbers: what they must be, which are ignored, and how they pick a class without a gather."""
+"""Class numbers: what they must be, which are ignored, and how they pick a class."""
 
 from collections.abc import Callable
 from functools import partial
@@ -65,8 +65,11 @@ class Labels(NamedTuple):
 
 @custom_jvp(2)
 def _pick(values: Values, label: Labels, axis: ClassAxis) -> Values:
-    if AxisType.Explicit not in jax.typeof(values).sharding.mesh.axis_types:
+    kinds = jax.typeof(values).sharding.mesh.axis_types
+    if AxisType.Explicit not in kinds:
         return _gathered(values, label, axis)
+    if AxisType.Manual in kinds:  # where JAX has no `auto_axes`
+        return _one_of(values, label, axis)
     # A gather would have to be told how its result is split: as the sum that has the same value.
     split = jax.eval_shape(partial(_one_of, axis=axis), values, label).sharding
     gather = cast(

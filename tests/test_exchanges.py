@@ -204,3 +204,23 @@ def test_every_loss_on_a_mesh(case: Case, kind: AxisType) -> None:
     if not case.shared:  # the gradient of what all examples share is summed as well
         # Some also ask whether any device has more to do.
         assert {(each.kind, shape) for each in exchanges(program) for shape in each.shapes} == {("all-reduce", ())}
+
+
+@pytest.mark.parametrize(
+    "case", variants(CASES, lambda case: case.id in ("cross_entropy", "ctc_loss")), ids=lambda case: case.id
+)
+def test_every_loss_on_a_mesh_of_which_an_axis_is_manual(case: Case) -> None:
+    arrays = eight(case)
+    places = tuple(P() if position in case.shared else P("data") for position in range(len(arrays)))
+    mesh = mesh_of((2, 4), AxisType.Explicit)
+    loss = partial(case.loss.fn, reduction="sum")
+
+    def here(*arrays: Any) -> Any:
+        return jax.lax.psum(loss(*arrays), "data")
+
+    with jax.set_mesh(mesh):
+        split = jax.device_put(arrays, tuple(NamedSharding(mesh, place) for place in places))
+        run = jax.shard_map(here, in_specs=places, out_specs=P(), axis_names={"data"})
+        found = jax.jit(jax.value_and_grad(run, case.differentiable))(*split)
+    wanted = jax.jit(jax.value_and_grad(loss, case.differentiable))(*map(jnp.asarray, arrays))
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), **CLOSE)

@@ -123,7 +123,8 @@ def before_end(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequ
 def on_any_mesh(function: Callable[[Batch], T], batch: Batch, axis: int) -> T:
     """Call what gives something for every sequence, first axis. On explicit meshes XLA finds how the rest is split."""
     sharding = jax.typeof(batch.log_probs).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
+    kinds = sharding.mesh.axis_types
+    if AxisType.Explicit not in kinds or AxisType.Manual in kinds:  # where JAX has no `auto_axes`
         return function(batch)
     out = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[axis]))
     return cast(T, jax.sharding.auto_axes(function, out_sharding=out)(batch))
