@@ -208,6 +208,16 @@ def test_memory_is_that_of_a_chunk_and_does_not_grow_with_the_tokens() -> None:
         )
 
 
+def test_memory_in_bfloat16_is_that_of_the_gradient_in_float32_and_two_chunks() -> None:
+    tokens, width, classes, chunk = 512, 128, 2048, 128
+    arguments = jnp.zeros((tokens, width), "bfloat16"), jnp.zeros((width, classes), "bfloat16"), jnp.zeros(tokens, int)
+    product = partial(jnp.matmul, preferred_element_type="float32")
+    if temporaries(product, *arguments[:2]):
+        pytest.skip("XLA has no product of bfloat16 for this processor, and copies the kernel in float32")
+    gradient = jax.value_and_grad(partial(jaxloss.linear_cross_entropy, chunk_size=chunk), (0, 1))
+    assert temporaries(gradient, *arguments) < 4 * classes * (width + 2 * chunk)
+
+
 def test_tied_embedding_is_not_copied_in_one_chunk() -> None:
     embedding = jnp.zeros((4096, 64), "float32")
     arguments = jnp.zeros((16, 64), "float32"), embedding, jnp.zeros(16, int)
