@@ -116,6 +116,28 @@ def test_every_size_scale_and_dtype(classes: int, tokens: int) -> None:
         chex.assert_trees_all_close(found, wanted, rtol=tolerance, atol=tolerance * size)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_products_of_bfloat16_in_every_derivative(tied: bool) -> None:
+    # XLA's CPU decides which of them it takes as they are before it is done transposing, and may fail when they run.
+    rng = np.random.default_rng(0)
+    tokens, width, classes = 48, 64, 96
+    hidden = jnp.asarray(rng.normal(size=(tokens, width)), "bfloat16")
+    kernel = jnp.asarray(rng.normal(size=(classes, width) if tied else (width, classes)) / 8, "bfloat16")
+    labels = jnp.asarray(rng.integers(0, classes, tokens))
+
+    def derivatives(implementation: str, hidden: Any, kernel: Any) -> Any:
+        def loss(hidden: Any, kernel: Any) -> Any:
+            kernel = kernel.T if tied else kernel
+            return jaxloss.linear_cross_entropy(hidden, kernel, labels, implementation=implementation, chunk_size=16)
+
+        return jax.jvp(jax.value_and_grad(loss, (0, 1)), (hidden, kernel), (hidden, kernel))
+
+    found, wanted = (jax.jit(partial(derivatives, name))(hidden, kernel) for name in ("xla", "reference"))
+    chex.assert_trees_all_equal_dtypes(found, wanted)
+    for each, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        chex.assert_trees_all_close(each, other, rtol=0.02, atol=0.02 * float(jnp.max(jnp.abs(other))))
+
+
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("chunk_size", variants([1, 3, 6], lambda size: size == 3))
 def test_chunks_that_do_not_divide_the_tokens(chunk_size: int, reduction: str) -> None:
