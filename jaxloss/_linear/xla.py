@@ -118,8 +118,9 @@ def _piece_and_gradient(piece: Problem, wanted: Sequence[int]) -> tuple[Values, 
     slopes = dict(zip(others, along_others, strict=True))
     if hidden in wanted:
         heads = tuple(range(1, product.ndim))
-        slopes[hidden] = contract(along_product, head.kernel, heads, heads, accumulator(head.kernel.dtype))
-        slopes[hidden] = slopes[hidden].astype(tokens.hidden.dtype)
+        # Rounded after the product: XLA's CPU would copy the kernel in float32 for a result in bfloat16.
+        slope = contract(along_product, head.kernel, heads, heads, accumulator(head.kernel.dtype))
+        slopes[hidden] = slope.astype(tokens.hidden.dtype)
     if kernel in wanted:
         slopes[kernel] = contract(tokens.hidden, along_product, (0,), (0,), accumulator(head.kernel.dtype))
     return value, stats, [slopes[position] for position in wanted]
