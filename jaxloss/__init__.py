@@ -1,39 +1,47 @@
 """Loss functions for JAX and Flax, with the semantics of `torch.nn`."""
 
-from jaxloss import (
-    _binary,
-    _classification,
-    _divergence,
-    _embedding,
-    _likelihood,
-    _linear,
-    _margin,
-    _regression,
-    _sequence,
+from types import FunctionType
+
+from jaxloss._core.domains import checked
+from jaxloss._core.objects import Loss, LossSum, parts
+from jaxloss._core.pytree import static
+from jaxloss._core.reduction import Mean, legacy_reduction, reduce
+from jaxloss._core.types import Reduction
+from jaxloss._losses import (
+    binary,
+    classification,
+    divergence,
+    embedding,
+    likelihood,
+    linear,
+    margin,
+    regression,
+    sequence,
 )
-from jaxloss._binary import *
-from jaxloss._checked import checked
-from jaxloss._classification import *
-from jaxloss._divergence import *
-from jaxloss._embedding import *
-from jaxloss._likelihood import *
-from jaxloss._linear import *
-from jaxloss._loss import Loss, parts
-from jaxloss._margin import *
-from jaxloss._pytree import static
-from jaxloss._reduce import Mean, legacy_reduction, reduce
-from jaxloss._regression import *
-from jaxloss._sequence import *
+from jaxloss._losses.binary import *
+from jaxloss._losses.classification import *
+from jaxloss._losses.divergence import *
+from jaxloss._losses.embedding import *
+from jaxloss._losses.likelihood import *
+from jaxloss._losses.linear import *
+from jaxloss._losses.margin import *
+from jaxloss._losses.regression import *
+from jaxloss._losses.sequence import *
 
 __version__ = "0.1.0"
 
-__all__ = ["Loss", "Mean", "checked", "legacy_reduction", "parts", "reduce", "static"]
-__all__ += _binary.__all__
-__all__ += _classification.__all__
-__all__ += _divergence.__all__
-__all__ += _embedding.__all__
-__all__ += _likelihood.__all__
-__all__ += _linear.__all__
-__all__ += _margin.__all__
-__all__ += _regression.__all__
-__all__ += _sequence.__all__
+__all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
+__all__ += binary.__all__
+__all__ += classification.__all__
+__all__ += divergence.__all__
+__all__ += embedding.__all__
+__all__ += likelihood.__all__
+__all__ += linear.__all__
+__all__ += margin.__all__
+__all__ += regression.__all__
+__all__ += sequence.__all__
+
+# Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
+for _public in [value for name, value in vars().items() if name in __all__]:
+    if isinstance(_public, type | FunctionType):
+        _public.__module__ = __name__

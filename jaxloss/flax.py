@@ -11,9 +11,9 @@ from jax.nn.initializers import Initializer, lecun_normal, zeros
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Integer
 
-from jaxloss._adaptive import Cluster, Kernels, adaptive_log_prob, adaptive_losses, adaptive_predict
-from jaxloss._reduce import reduce
-from jaxloss._types import Mask, Reduction, Weight
+from jaxloss._core.reduction import UnfinishedMean, reduce
+from jaxloss._core.types import Mask, Reduction, Weight
+from jaxloss._losses.adaptive import Cluster, Kernels, adaptive_log_prob, adaptive_losses, adaptive_predict
 
 KERNEL_INIT = lecun_normal()
 """That of `nnx.Linear`."""
@@ -149,7 +149,7 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
                 [`loss`][jaxloss.flax.AdaptiveLogSoftmaxWithLoss.loss].
             TypeError: features that are not real and floating, targets that are not integers.
         """
-        if reduction == "parts":
+        if isinstance(reduction, UnfinishedMean):
             raise ValueError("A call returns two arrays, of which there is no mean: use `jaxloss.parts(module.loss)`.")
         losses = self._losses(hidden, targets, where)
         return AdaptiveLogSoftmaxOutput(0 - losses, reduce(losses, reduction, where, sample_weight))

@@ -16,7 +16,7 @@ from variants import variants
 
 import jaxloss
 from jaxloss import checked
-from jaxloss._checked import Domain, expect
+from jaxloss._core.domains import Domain, expect
 
 
 def f(*values: object) -> jax.Array:

@@ -13,7 +13,7 @@ from compiled import compiled, temporaries
 from variants import variants
 
 import jaxloss
-from jaxloss._linear.xla import Cut
+from jaxloss._ops.rows.chunks import Cut
 
 WIDTH = 4
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxloss._axis import ClassAxis
-from jaxloss._labels import labels
-from jaxloss._numerics import absolute, clamp_min, hinge, nan_unless, softplus, times, times_log
-from jaxloss._softmax import log_total, surprise
-from jaxloss._vectors import distance
+from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.class_axis import ClassAxis
+from jaxloss._core.class_numbers import labels
+from jaxloss._core.elementwise import absolute, clamp_min, hinge, softplus, times, times_log
+from jaxloss._ops.cross_entropy.xla import log_total, surprise
+from jaxloss._ops.vectors.xla import distance
 
 INF, NAN = np.inf, np.nan
 LOWEST = np.finfo(float).min

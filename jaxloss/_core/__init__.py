@@ -1,0 +1,1 @@
+"""What every loss stands on: arguments, reduction, masks, option objects, numerics."""

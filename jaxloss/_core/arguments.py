@@ -1,0 +1,172 @@
+"""What every loss checks when it is traced: dtypes, shapes and options. Never an array's values."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
+
+from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.domains import Domain, within
+from jaxloss._core.dtypes import accumulator
+from jaxloss._core.types import Like, Mask, Scalar, Values
+
+
+def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
+    """The arrays in the dtype of the maths, and the dtype they promote to: that of the unreduced loss.
+
+    Arrays named `targets` may also be integers or booleans.
+    """
+    converted = {name: jnp.asarray(array) for name, array in arrays.items()}
+    for name, array in converted.items():
+        whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
+        if not (whole and name == "targets"):
+            floating(name, array)
+    # Integer targets take the floating dtype, as jax.numpy's own promotion does, also where that is set to "strict".
+    dtype = jnp.result_type(*(array for array in converted.values() if jnp.issubdtype(array.dtype, jnp.floating)))
+    return [array.astype(accumulator(dtype)) for array in converted.values()], dtype
+
+
+def paired(
+    predictions: Shaped[ArrayLike, "..."],
+    targets: Shaped[ArrayLike, "..."],
+    where: Mask | None,
+    *,
+    fill: float = 0.0,
+    name: str = "predictions",
+) -> tuple[Values, Values, jnp.dtype]:
+    """Predictions and targets of one shape, filled where masked, and the dtype of the unreduced loss."""
+    (first, second), dtype = floats(**{name: predictions, "targets": targets})
+    same_shape(**{name: first, "targets": second})
+    keep = mask(where, first.shape)
+    return filled(first, keep, fill), filled(second, keep, fill), dtype
+
+
+def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
+    """Refuse shapes that differ: a (3, 1) against a (3,) is a mistake, not nine errors."""
+    (first, wanted), *others = arrays.items()
+    for name, array in others:
+        if array.shape != wanted.shape:
+            fix = f": use `{name}.reshape({first}.shape)`" if array.size == wanted.size else ""
+            raise ValueError(
+                f"`{name}` has shape {array.shape}, but `{first}` has shape {wanted.shape}, "
+                f"and losses do not broadcast them{fix}."
+            )
+
+
+def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
+    """The shape that arrays with equally many axes, at least one, broadcast to."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+    if len({len(shape) for shape in shapes.values()}) > 1:
+        raise ValueError(f"The shapes {listed} have different numbers of axes: insert axes of size 1 by hand.")
+    if () in shapes.values():
+        raise ValueError(f"The shapes {listed} have no axis: the last one is the embedding's.")
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError:
+        raise ValueError(f"The shapes {listed} do not broadcast.") from None
+
+
+def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
+    """`axis` counted from the front, of an array that has such an axis and at least one entry on it."""
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"`{name}` has shape {array.shape}, which has no axis {axis}.")
+    if array.shape[axis] == 0:
+        raise ValueError(f"`{name}` has shape {array.shape}: axis {axis} is empty, and the loss needs an entry there.")
+    return axis % array.ndim
+
+
+def option(
+    name: str,
+    value: Scalar,
+    like: Like,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+) -> Values:
+    """A number among the options, in the dtype of the maths.
+
+    Out of range, a Python number is refused and a traced one becomes NaN.
+    """
+    bounds = (("above", above), ("at least", at_least), ("at most", at_most))
+    wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
+    if isinstance(value, int | float):
+        if above < value <= at_most and value >= at_least:
+            return jnp.asarray(value, accumulator(like.dtype))
+        raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
+    number = jnp.asarray(value)
+    if number.ndim > 0:
+        raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
+    if jnp.iscomplexobj(number):
+        raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
+    number = number.astype(accumulator(like.dtype))
+    domain = Domain(wanted, lambda x: (x > above) & (x >= at_least) & (x <= at_most))
+    return nan_unless(within(domain, **{name: number}), number)
+
+
+def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
+    """An array, which must be real and floating."""
+    array = jnp.asarray(array)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"`{name}` has dtype {array.dtype}, but must be real and floating: "
+            f"use `{name}.{'real' if jnp.iscomplexobj(array) else 'astype(jnp.float32)'}`."
+        )
+    return array
+
+
+def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
+    """An array, which must not be complex."""
+    array = jnp.asarray(array)
+    if jnp.iscomplexobj(array):
+        raise TypeError(f"`{name}` has dtype {array.dtype}, but must be real: use `{name}.real`.")
+    return array
+
+
+def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: float) -> Shaped[Array, "..."]:
+    """`array` where kept, else `value`; trailing axes that the mask lacks are kept or filled whole.
+
+    Filling the inputs, and not only the losses, is what keeps a NaN under the mask out of the gradient.
+    """
+    if keep is None:
+        return array
+    keep = jnp.expand_dims(keep, range(keep.ndim, array.ndim))
+    return jnp.where(keep, array, jnp.asarray(value, array.dtype))
+
+
+def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
+    """`where` as an array, checked against the shape of the unreduced loss."""
+    if where is None:
+        return None
+    where = jnp.asarray(where)
+    if where.dtype != jnp.bool_:
+        raise TypeError(
+            f"`where` has dtype {where.dtype}, but a mask is bool: use `where != 0` to keep elements, or "
+            "`sample_weight` to weigh them."
+        )
+    return fitted("where", where, shape)
+
+
+def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -> Shaped[Array, "..."]:
+    """`array`, which must have `shape` or broadcast to it with as many axes."""
+    array = jnp.asarray(array)
+    if array.ndim == len(shape) and all(have in (1, want) for have, want in zip(array.shape, shape, strict=True)):
+        return array
+    raise ValueError(
+        f"`{name}` has shape {array.shape}, but this loss has one value per element of {shape}"
+        + _hint(name, array, shape)
+    )
+
+
+def _hint(name: str, array: Shaped[Array, "..."], shape: tuple[int, ...]) -> str:
+    """What to type instead, if axes of size 1 would make `array` fit."""
+    missing = len(shape) - array.ndim
+    if missing < 0 and array.shape == shape + (1,) * -missing:
+        return f": use `{name}[{', '.join(['...'] + ['0'] * -missing)}]`."
+    if missing > 0 and array.ndim > 0:
+        if array.shape == shape[: array.ndim]:
+            return f": use `{name}[{', '.join(['...'] + ['None'] * missing)}]`."
+        if array.shape == shape[missing:]:
+            return f": use `{name}[{', '.join(['None'] * missing)}]`."
+    return "."

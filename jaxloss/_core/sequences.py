@@ -1,0 +1,104 @@
+"""Batches of sequences with lengths: checked, and brought into one form."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
+
+from jaxloss._core.arguments import floating, has_axis, mask
+from jaxloss._core.class_numbers import class_numbers, signed
+from jaxloss._core.types import Mask
+
+Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    """A batch of sequences as it was asked for, in one form; nothing of it is looked at where it is masked."""
+
+    log_probs: Float[Array, "..."]
+    targets: Int[Array, "sequences labels"]
+    frames: Int[Array, "sequences"]
+    lengths: Int[Array, "sequences"]
+    """Of the labels."""
+
+
+def sequences(
+    log_probs: Float[Array, "..."],
+    shape: tuple[int, ...],
+    targets: Integer[ArrayLike, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    where: Mask | None = None,
+) -> Batch:
+    """Check the shapes of the arguments; one sequence becomes a batch of one."""
+    frames = per_sequence("input_lengths", input_lengths, shape)
+    lengths = per_sequence("target_lengths", target_lengths, shape)
+    targets = _rows(class_numbers(targets), target_lengths, shape)
+    keep = mask(where, shape)
+    if keep is not None:
+        keep = jnp.broadcast_to(keep, shape).reshape(-1)
+        frames, lengths = jnp.where(keep, frames, 0), jnp.where(keep, lengths, 0)
+    return Batch(log_probs if shape else log_probs[None], targets, frames, lengths)
+
+
+def of_frames(
+    log_probs: Float[ArrayLike, "..."], blank: int, time_major: bool
+) -> tuple[Float[Array, "..."], tuple[int, ...], int]:
+    """The log-probabilities, the shape of one value per sequence, (N,) or (), and the axis of the sequences."""
+    log_probs = floating("log_probs", log_probs)
+    if log_probs.ndim not in (2, 3):
+        form = "(T, N, C)" if time_major else "(N, T, C)"
+        raise ValueError(f"`log_probs` has shape {log_probs.shape}, but must be {form}, or (T, C) for one sequence.")
+    classes = log_probs.shape[has_axis("log_probs", log_probs)]
+    if not 0 <= blank < classes:
+        raise ValueError(f"`blank` is {blank}, but must be a class number from 0 to {classes - 1}.")
+    axis = 1 if time_major and log_probs.ndim == 3 else 0
+    return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[axis],), axis
+
+
+def before_end(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
+    """Which of the places that there are belong to each sequence."""
+    return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
+
+
+def per_sequence(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
+    """One integer for each sequence."""
+    array = jnp.asarray(lengths, None if np.size(lengths) else int)  # an empty list is floating
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"`{name}` has dtype {array.dtype}, but lengths are integers: use `astype(int)`.")
+    if array.shape != shape and not (shape == () and array.shape == (1,)):
+        wanted = f"one length for each of {shape[0]} sequences" if shape else "one length, for one sequence"
+        raise ValueError(f"`{name}` has shape {array.shape}, but must be {wanted}.")
+    return signed(array).reshape(-1)
+
+
+def _rows(targets: Integer[Array, "..."], lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences labels"]:
+    """The labels as a padded batch, from each of the forms they may come in."""
+    targets = signed(targets)
+    if targets.ndim == 1 and not shape:
+        return targets[None]
+    if targets.ndim == 2 and targets.shape[:1] == shape:
+        return targets
+    if targets.ndim == 1 and shape:
+        return _unpacked(targets, lengths)
+    wanted = f"({shape[0]}, S), or one axis with all labels one after another" if shape else "(S,), for one sequence"
+    raise ValueError(f"`targets` has shape {targets.shape}, but must be {wanted}.")
+
+
+def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences longest"]:
+    """Labels one after another, cut where the lengths say."""
+    try:
+        ends = np.cumsum(np.asarray(lengths, int))
+    except jax.errors.TracerArrayConversionError:
+        raise ValueError(
+            "`targets` has one axis with all labels one after another, which shapes the program, but `target_lengths` "
+            "is traced: pad the targets to (N, S)."
+        ) from None
+    total = int(ends[-1]) if ends.size else 0
+    sizes = np.diff(ends, prepend=0)
+    if total != targets.size or (sizes < 0).any():
+        raise ValueError(f"`targets` has {targets.size} labels, but `target_lengths` add up to {total}.")
+    places = (ends - sizes)[:, None] + np.arange(max(sizes, default=0))
+    return targets[np.minimum(places, max(total - 1, 0))] if total else jnp.zeros(places.shape, targets.dtype)

@@ -1,0 +1,30 @@
+"""The names that signatures are written in."""
+
+from typing import Literal, TypeAlias
+
+from jax import ShapeDtypeStruct
+from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
+
+Scalar: TypeAlias = float | Float[ArrayLike, "..."]
+"""An option that is one number. It may be an array, so that it can be traced, learnt and mapped over."""
+
+Reduction: TypeAlias = Literal["none", "mean", "sum"]
+"""How the losses of the elements become the result."""
+
+Mask: TypeAlias = Bool[ArrayLike, "..."]
+"""True where an element is kept."""
+
+Weight: TypeAlias = Real[ArrayLike, "..."]
+"""How much an element counts."""
+
+Like: TypeAlias = Float[Array, "..."] | ShapeDtypeStruct
+"""An array, or its shape and dtype alone."""
+
+Targets: TypeAlias = Shaped[ArrayLike, "..."]
+"""Real numbers, or booleans read as 0 and 1."""
+
+Values: TypeAlias = Float[Array, "..."]
+"""A floating array of any shape."""
+
+AnyArray: TypeAlias = Shaped[Array, "..."]
+"""An array of any shape and dtype."""

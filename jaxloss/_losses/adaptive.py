@@ -1,0 +1,231 @@
+"""Adaptive softmax: frequent classes in a head, rare ones in clusters that only their own examples pay for.
+
+The loss is a sum of cross-entropies: that of the head, whose entries are the frequent classes and the clusters, and,
+for an example whose class is in a cluster, that within the cluster. Which examples those are is known when the program
+runs, not when it is traced, so they cannot be picked out. Instead all are sorted by cluster and taken a chunk at a
+time, and a chunk leaves out the clusters that none of its rows is in. So at most two chunks a cluster hold rows of
+others as well, and the logits of one chunk are all that is in memory.
+"""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import AxisType
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
+
+from jaxloss._core.arguments import filled, floating, mask
+from jaxloss._core.class_numbers import class_numbers, signed
+from jaxloss._core.dtypes import accumulator
+from jaxloss._core.types import Mask, Values
+from jaxloss._losses.classification import cross_entropy, log_softmax
+
+T = TypeVar("T")
+
+
+Numbers = Integer[Array, "..."]
+
+
+ROWS_ON_CPU = 256
+"""The rows of a chunk by default: fewer are slower products, more are more rows of other clusters."""
+
+
+ROWS_ELSEWHERE = 2048
+"""Where each chunk costs the launches of its kernels besides."""
+
+
+class Cluster(NamedTuple):
+    """A cluster's parameters: the features become fewer, and these logits."""
+
+    down: Float[Array, "features size"]
+    up: Float[Array, "size classes"]
+
+
+class Kernels(NamedTuple):
+    """The parameters, in Flax's layout. Their shapes say where the clusters begin."""
+
+    head: Float[Array, "features entries"]
+    bias: Float[Array, "entries"] | None
+    tail: tuple[Cluster, ...]
+
+    @property
+    def cutoffs(self) -> list[int]:
+        """The first class of each cluster, and the number of classes."""
+        frequent = self.head.shape[1] - len(self.tail)
+        return list(itertools.accumulate((cluster.up.shape[1] for cluster in self.tail), initial=frequent))
+
+
+def adaptive_losses(
+    hidden: Float[ArrayLike, "..."],
+    targets: Integer[ArrayLike, "..."],
+    kernels: Kernels,
+    *,
+    where: Mask | None = None,
+    chunk_size: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Values:
+    """Minus the log-probability of each target; 0 where masked."""
+    hidden, kernels = _checked(hidden, kernels, dtype)
+    targets = class_numbers(targets)
+    batch = hidden.shape[:-1]
+    if targets.shape != batch:
+        raise ValueError(
+            f"`targets` has shape {targets.shape}, but `hidden` {hidden.shape} without its last axis is {batch}."
+        )
+    keep = mask(where, batch)
+    # Filled, what is masked is in no cluster, and no NaN of it reaches the gradients of the kernels.
+    hidden, targets = filled(hidden, keep, 0.0), filled(signed(targets), keep, 0)
+    size = _rows_at_a_time(hidden, chunk_size)
+    if size is None:
+        return _losses(kernels, hidden, targets, keep)
+    rows, labels = hidden.reshape(-1, hidden.shape[-1]), targets.ravel()
+    kept = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
+    order = jnp.argsort(_clusters(labels, kernels))
+    losses = _by_chunks(partial(_losses, kernels), size, rows[order], labels[order], kept[order])
+    return losses[jnp.argsort(order)].reshape(batch)
+
+
+def adaptive_log_prob(
+    hidden: Float[ArrayLike, "..."], kernels: Kernels, *, dtype: DTypeLike | None = None
+) -> Float[Array, "..."]:
+    """The log-probabilities of all classes."""
+    hidden, kernels = _checked(hidden, kernels, dtype)
+    frequent, clusters = _head_log_probs(kernels, hidden)
+    within = [_tail_log_probs(cluster, hidden) + clusters[..., i, None] for i, cluster in enumerate(kernels.tail)]
+    return jnp.concatenate([frequent, *within], -1)
+
+
+def adaptive_predict(
+    hidden: Float[ArrayLike, "..."],
+    kernels: Kernels,
+    *,
+    chunk_size: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Numbers:
+    """The most probable class of each row."""
+    hidden, kernels = _checked(hidden, kernels, dtype)
+    size = _rows_at_a_time(hidden, chunk_size)
+    if size is None:
+        return _predicted(kernels, hidden)
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    return _by_chunks(partial(_predicted, kernels), size, rows).reshape(hidden.shape[:-1])
+
+
+def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None) -> Values:
+    cutoffs, clusters = kernels.cutoffs, _clusters(targets, kernels)
+    entries = jnp.where(clusters == 0, targets, cutoffs[0] - 1 + clusters)
+    # A target out of range becomes the entry -1, which cross-entropy makes NaN of and does not ignore.
+    entries = jnp.where((targets < 0) | (targets >= cutoffs[-1]), -1, entries)
+    losses = cross_entropy(_head_logits(kernels, hidden), entries, where=keep, reduction="none")
+
+    def with_cluster(number: int, losses: Values) -> Values:
+        logits = _tail_logits(kernels.tail[number - 1], hidden)
+        own = targets - cutoffs[number - 1]
+        return losses + cross_entropy(logits, own, where=clusters == number, reduction="none")
+
+    for number in range(1, len(kernels.tail) + 1):
+        losses = _if_any(clusters == number, partial(with_cluster, number), losses)
+    return losses
+
+
+def _predicted(kernels: Kernels, hidden: Values) -> Numbers:
+    frequent, clusters = _head_log_probs(kernels, hidden)
+
+    def with_cluster(i: int, best: tuple[Values, Numbers]) -> tuple[Values, Numbers]:
+        log_probs = _tail_log_probs(kernels.tail[i], hidden) + clusters[..., i, None]
+        largest, label = jnp.max(log_probs, -1), kernels.cutoffs[i] + jnp.argmax(log_probs, -1)
+        return jnp.maximum(best[0], largest), jnp.where(largest > best[0], label, best[1])
+
+    best = jnp.max(frequent, -1), jnp.argmax(frequent, -1)
+    for i in range(len(kernels.tail)):
+        # A class of a cluster is no more probable than the cluster.
+        best = _if_any(clusters[..., i] > best[0], partial(with_cluster, i), best)
+    return best[1]
+
+
+def _if_any(rows: Bool[Array, "..."], function: Callable[[T], T], value: T) -> T:
+    """`function(value)`, or, if it is needed for no row, `value`."""
+
+    def unchanged(value: T) -> T:
+        return value
+
+    return lax.cond(jnp.any(rows), function, unchanged, value)  # pyright: ignore[reportUnknownVariableType]  # untyped
+
+
+def _clusters(targets: Numbers, kernels: Kernels) -> Numbers:
+    """0 for a frequent class and for what is below all, else the cluster's number, from 1; one more past the last."""
+    return sum(((targets >= cutoff).astype(targets.dtype) for cutoff in kernels.cutoffs), jnp.zeros_like(targets))
+
+
+def _head_logits(kernels: Kernels, hidden: Values) -> Values:
+    logits = _dot(hidden, kernels.head)
+    return logits if kernels.bias is None else logits + jnp.expand_dims(kernels.bias, range(logits.ndim - 1))
+
+
+def _head_log_probs(kernels: Kernels, hidden: Values) -> tuple[Values, Values]:
+    """Those of the frequent classes, and those of the clusters."""
+    log_probs = log_softmax(_head_logits(kernels, hidden))
+    return log_probs[..., : kernels.cutoffs[0]], log_probs[..., kernels.cutoffs[0] :]
+
+
+def _tail_logits(cluster: Cluster, hidden: Values) -> Values:
+    return _dot(_dot(hidden, cluster.down).astype(hidden.dtype), cluster.up)
+
+
+def _tail_log_probs(cluster: Cluster, hidden: Values) -> Values:
+    """Those of a cluster's classes, given the cluster."""
+    return log_softmax(_tail_logits(cluster, hidden))
+
+
+def _dot(hidden: Values, kernel: Values) -> Values:
+    """hidden @ kernel, of numbers of the dtype of `hidden`, summed in at least float32."""
+    contracted = (((hidden.ndim - 1,), (0,)), ((), ()))
+    wide = accumulator(hidden.dtype)
+    return lax.dot_general(hidden, kernel.astype(hidden.dtype), contracted, preferred_element_type=wide)
+
+
+def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike | None) -> tuple[Values, Kernels]:
+    """`hidden` in the dtype of the products; the kernels in that of the sums, as their gradient is one over chunks."""
+    hidden = floating("hidden", hidden)
+    features = kernels.head.shape[0]
+    if hidden.shape[-1:] != (features,):
+        raise ValueError(f"`hidden` has shape {hidden.shape}, but its last axis must be `in_features`, {features}.")
+    dtype = jnp.result_type(hidden, *jax.tree.leaves(kernels)) if dtype is None else dtype
+
+    def widened(kernel: Values) -> Values:
+        return kernel.astype(accumulator(dtype))
+
+    return hidden.astype(dtype), jax.tree.map(widened, kernels)
+
+
+def _rows_at_a_time(hidden: Values, chunk_size: int | None) -> int | None:
+    """The rows of a chunk, or None to take all at once."""
+    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
+        return None  # to sort rows is to move them between devices, and has to be told the sharding of its result
+    if chunk_size is None:
+        chunk_size = ROWS_ON_CPU if jax.default_backend() == "cpu" else ROWS_ELSEWHERE
+    return None if hidden.size <= chunk_size * hidden.shape[-1] else chunk_size
+
+
+def _by_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:
+    """`function` of a chunk of rows at a time. It makes one number of a row."""
+    rows = arrays[0].shape[0]
+    number = -(-rows // size)
+    size = -(-rows // number)  # as even as it goes, so that the last chunk has little to fill up
+
+    def split(array: Array) -> Array:
+        padding = [(0, number * size - rows)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.pad(array, padding).reshape(number, size, *array.shape[1:])
+
+    # The backward pass makes the logits of a chunk again, rather than keep those of all.
+    @partial(jax.checkpoint, prevent_cse=False)
+    def of_chunk(chunk: tuple[Array, ...]) -> Array:
+        return function(*chunk)
+
+    results = lax.map(of_chunk, tuple(map(split, arrays)))  # pyright: ignore[reportUnknownVariableType]  # untyped
+    return cast(Array, results).ravel()[:rows]

@@ -1,0 +1,220 @@
+"""Losses of a predicted distribution against the number that was drawn: minus the logarithm of its likelihood."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
+
+from jaxloss._core.arguments import filled, floats, mask, option, paired
+from jaxloss._core.autodiff import Tangent, along, nan_unless
+from jaxloss._core.domains import NOT_NEGATIVE, expect
+from jaxloss._core.dtypes import limits
+from jaxloss._core.elementwise import times_log
+from jaxloss._core.objects import Loss
+from jaxloss._core.pytree import static
+from jaxloss._core.reduction import reduce
+from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+
+__all__ = ["GaussianNLLLoss", "PoissonNLLLoss", "gaussian_nll_loss", "poisson_nll_loss"]
+
+
+def poisson_nll_loss(
+    predictions: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: Scalar = 1e-8,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""How surprised a Poisson distribution of the predicted rate is by a count, in nats.
+
+    $$ \ell = e^x - t x \qquad\text{or, of a rate,}\qquad \ell = x - t \log(x + \epsilon) $$
+
+    Args:
+        predictions: $x$, the logarithm of the rate, or the rate itself (at least 0) if not `log_input`.
+        targets: $t$, counts of at least 0, the same shape.
+        log_input: whether the predictions are logarithms.
+        full: adds Stirling's approximation of log(t!), $t \log t - t + \frac12 \log 2 \pi t$, where t > 1.
+        eps: keeps the logarithm of a rate of 0 finite.
+        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
+        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
+        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape. A log-rate of -inf is taken for the dtype's lowest number, so that
+        it costs 0 for a count of 0. A rate below `-eps` is NaN, gradient included.
+
+    Raises:
+        ValueError: shapes that differ.
+        TypeError: predictions that are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.poisson_nll_loss(jnp.array([0.0, 1.0]), jnp.array([0.0, 3.0])):.4f}")
+        0.3591
+
+    Source: `torch.nn.PoissonNLLLoss`.
+    """
+    predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
+    expect(NOT_NEGATIVE, targets=targets)
+    if log_input:
+        rates, log_rates = jnp.exp(predictions), predictions
+    else:
+        expect(NOT_NEGATIVE, predictions=predictions)
+        rates, log_rates = predictions, _log_plus(predictions, option("eps", eps, predictions))
+    if full:
+        # Stirling's t log t - t goes into the product with t, where large terms do not meet as inf - inf.
+        log_counts, counted = _log_counts(targets)
+        rates = rates + (log_counts + counted * math.log(2 * math.pi)) / 2
+        log_rates = log_rates - (log_counts - counted)
+    losses = rates - times_log(targets, log_rates)
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+@jax.custom_jvp
+def _log_counts(counts: Values) -> tuple[Values, Values]:
+    """The logarithm of a count, and 1; or both 0, derivatives too, up to a count of 1."""
+    above = jnp.maximum(counts, 1.0)
+    return jnp.log(above), jnp.minimum(jnp.ceil(above - 1), 1.0)  # no selects, which XLA's CPU fuses with no sum
+
+
+@_log_counts.defjvp
+def _log_counts_jvp(
+    primals: tuple[Values], tangents: tuple[Values]
+) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
+    log_counts, counted = _log_counts(*primals)
+    # The tangent is divided, and not the 1: of a large count that would be of subnormal size.
+    return (log_counts, counted), (counted * (tangents[0] / jnp.maximum(primals[0], 1.0)), jnp.zeros_like(counted))
+
+
+@jax.custom_jvp
+def _log_plus(x: Values, eps: Values) -> Values:
+    """log(x + eps), with what rounding takes from the sum; NaN, derivative included, where the sum is negative."""
+    total = x + eps
+    of_eps = total - x
+    lost = (x - (total - of_eps)) + (eps - of_eps)
+    return jnp.log(total) + lost / jnp.maximum(total, limits(x.dtype).tiny)
+
+
+@partial(_log_plus.defjvp, symbolic_zeros=True)
+def _log_plus_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
+    total = primals[0] + primals[1]
+    one = jnp.ones_like(total)
+    return _log_plus(*primals), nan_unless(total >= 0, along(tangents, lambda: one, lambda: one) / total)
+
+
+class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
+    """[`poisson_nll_loss`][jaxloss.poisson_nll_loss] and its options as one value."""
+
+    log_input: bool = static(True)
+    full: bool = static(False)
+    eps: Scalar = 1e-8
+    reduction: Reduction = static("mean")
+
+
+def gaussian_nll_loss(
+    predictions: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "..."],
+    var: Float[ArrayLike, "..."],
+    *,
+    full: bool = False,
+    eps: Scalar = 1e-6,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""How surprised a normal distribution of the predicted mean and variance is by a number, in nats.
+
+    $$ \ell = \frac12 \Bigl( \log v + \frac{(x - t)^2}{v} \Bigr), \qquad v = \max(\text{var}, \epsilon) $$
+
+    Args:
+        predictions: $x$, the means, any shape.
+        targets: $t$, the same shape, or lacking leading axes of it.
+        var: variances of at least 0, in the square of the predictions' units: the same shape; or lacking the last
+            axis; or with axes of size 1; or one number.
+        full: adds $\frac12 \log 2 \pi$.
+        eps: above 0, the least variance. The clamp is not differentiated: the gradient is taken at the clamped value
+            and reaches a clamped variance, which would otherwise never leave the clamp.
+        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
+        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
+        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the predictions' shape. A negative variance has a loss and gradient of NaN.
+
+    Raises:
+        ValueError: shapes that do not fit, an `eps` that is not above 0.
+        TypeError: predictions or variances that are not real and floating.
+
+    Examples:
+        >>> means, variances = jnp.array([0.0, 1.0]), jnp.array([1.0, 4.0])
+        >>> print(f"{jaxloss.gaussian_nll_loss(means, jnp.array([1.0, 1.0]), variances):.4f}")
+        0.5966
+
+    Source: `torch.nn.GaussianNLLLoss`; Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
+    Distribution", 1994.
+    """
+    (predictions, targets, var), dtype = floats(predictions=predictions, targets=targets, var=var)
+    shape, keep = predictions.shape, mask(where, predictions.shape)
+    if targets.shape != shape[predictions.ndim - targets.ndim :]:
+        raise ValueError(f"`targets` has shape {targets.shape}, but `predictions` ends in no such shape: {shape}.")
+    targets = jnp.broadcast_to(targets, shape)
+    var = _variance(var, shape, option("eps", eps, predictions, above=0), keep)
+    error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
+    constant = math.log(2 * math.pi) / 2 if full else 0.0
+    losses = jnp.log(var) / 2 + _squared_over(error, var) + constant
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class GaussianNLLLoss(Loss, fn=gaussian_nll_loss):
+    """[`gaussian_nll_loss`][jaxloss.gaussian_nll_loss] and its options as one value."""
+
+    full: bool = static(False)
+    eps: Scalar = 1e-6
+    reduction: Reduction = static("mean")
+
+
+def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array, "..."] | None) -> Values:
+    """Variances clamped from below by `eps`, with as many axes as the predictions."""
+    if var.ndim == 0:
+        var = jnp.broadcast_to(var, (1,) * len(shape))
+    elif var.shape == shape[:-1]:
+        var = var[..., None]
+    if var.ndim != len(shape) or any(have not in (1, want) for have, want in zip(var.shape, shape, strict=True)):
+        raise ValueError(
+            f"`var` has shape {var.shape}, but must have the predictions' {shape}, or lack the last axis of it, or "
+            "have axes of size 1 instead, or be one number."
+        )
+    var = filled(var, keep, 1.0)
+    expect(NOT_NEGATIVE, var=var)
+    return _floored(var, eps)
+
+
+@jax.custom_jvp
+def _squared_over(error: Values, var: Values) -> Values:
+    """error^2 / (2 var), where neither the square nor a power of the variance overflows, in the derivatives too."""
+    return (error / 2) * (error / var)
+
+
+@partial(_squared_over.defjvp, symbolic_zeros=True)
+def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
+    error, var = primals
+    # error / var each time, in other words: XLA's CPU would hold what the value and the derivatives share in memory.
+    slopes = along(tangents, lambda: -(-error / var), lambda: -8 * jnp.square(error / 4 / var))
+    return _squared_over(error, var), slopes
+
+
+@jax.custom_jvp
+def _floored(var: Values, eps: Values) -> Values:
+    """max(var, eps), with the derivative 1 in `var` on both sides; NaN, derivative included, below 0."""
+    return jnp.where(var < 0, jnp.nan, jnp.maximum(var, eps))
+
+
+@_floored.defjvp
+def _floored_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) -> tuple[Values, Values]:
+    var, eps = primals
+    return _floored(var, eps), nan_unless(var >= 0, tangents[0]) + jnp.where(var < eps, tangents[1], 0.0)

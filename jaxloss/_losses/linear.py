@@ -1,0 +1,278 @@
+"""Cross-entropy of a linear map of hidden states: what is asked for, checked and put in order."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
+
+from jaxloss._core.arguments import floating, option
+from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
+from jaxloss._core.class_numbers import labels
+from jaxloss._core.dtypes import accumulator
+from jaxloss._core.objects import Loss
+from jaxloss._core.pytree import static
+from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
+from jaxloss._core.types import Mask, Reduction, Scalar, Weight
+from jaxloss._ops.cross_entropy.problem import Probabilities, entropy_options
+from jaxloss._ops.rows import Implementation, solve
+from jaxloss._ops.rows.problem import Head, Stats, Tokens
+
+__all__ = ["LinearCrossEntropyLoss", "TokenStats", "linear_cross_entropy", "linear_cross_entropy_with_stats"]
+
+
+Hidden = Float[ArrayLike, "*tokens width"]
+
+
+Kernel = Float[ArrayLike, "width *heads_and_classes"]
+
+
+Losses = Float[Array, "..."]
+
+
+class TokenStats(NamedTuple):
+    """What else the logits say of every token, in the shape of the unreduced loss; 0 or False where left out.
+
+    It has no derivative.
+
+    Attributes:
+        log_prob: the log-probability of the label.
+        correct: whether no class has a larger logit than the label; their mean is the token accuracy.
+        log_sum: logsumexp of the logits.
+    """
+
+    log_prob: Float[Array, "..."]
+    correct: Bool[Array, "..."]
+    log_sum: Float[Array, "..."]
+
+
+def linear_cross_entropy(
+    hidden: Hidden,
+    kernel: Kernel,
+    targets: Real[ArrayLike, "..."],
+    *,
+    bias: Float[ArrayLike, "..."] | None = None,
+    weight: Real[ArrayLike, "classes"] | None = None,
+    ignore_index: int = -100,
+    label_smoothing: Scalar = 0.0,
+    z_loss: Scalar = 0.0,
+    logit_softcap: Scalar | None = None,
+    chunk_size: int | None = None,
+    implementation: Implementation | None = None,
+    axis_name: AxisName | None = None,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Losses:
+    r"""How surprised a softmax over a linear map of hidden states is by the true class, in nats.
+
+    Equal to [`cross_entropy`][jaxloss.cross_entropy] of `hidden @ kernel + bias`, but the logits of all tokens never
+    exist: not in the value, nor in any derivative. It is the loss of a language model.
+
+    Args:
+        hidden: (N..., D), what the model says of every token.
+        kernel: (D, V), as `nnx.Linear` has it; `embedding.T` for tied weights, which XLA copies on CPUs if there is
+            more than one chunk; or (D, K..., V) for K heads, as `nnx.LinearGeneral` has it. In the dtype of `hidden`,
+            or both are promoted, which copies one.
+        targets: class numbers (N...) or (N..., K...), integers of any dtype; or probabilities, floating, with a last
+            axis of V.
+        bias: (V,) or (K..., V), added to the logits.
+        weight: (V,), a weight for each class. As good as free.
+        ignore_index: tokens with this class number are left out, like those that `where` leaves out.
+        label_smoothing: s in [0, 1]; the target becomes (1 - s) times itself plus s / V on every class. It costs a
+            further pass over a chunk of logits.
+        z_loss: adds `z_loss * logsumexp(logits)**2` to each kept token. As good as free.
+        logit_softcap: c > 0; the logits become c tanh(logits / c). It costs a hyperbolic tangent per logit.
+        chunk_size: tokens at a time. Temporary memory is about V times this, in float32, and one gradient of the
+            kernel in float32. None picks a size within a byte budget.
+        implementation: `"xla"` works in chunks; `"reference"` makes all logits, to compare with; None picks.
+        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds V
+            consecutive ones: of `kernel`, `bias`, `weight` and probabilities. `hidden` is the same on all of these
+            devices, and class numbers count from the first one's first: see [Past one device](../scaling.md).
+        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce]. The first two take three matrix
+            products for value and gradient, `"none"` four, as its cotangents come too late for the third.
+        where: True where a token is kept: see [`reduce`][jaxloss.reduce].
+        sample_weight: how much each token counts: see [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses (N...) or (N..., K...), float32 for low-precision inputs too: the logits are float32. A
+        label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: shapes that do not match, an option out of range, an unknown implementation.
+        TypeError: arrays of the wrong dtype.
+
+    Examples:
+        A language model whose head is its embedding:
+
+        >>> from flax import nnx
+        >>> embed = nnx.Embed(50, 8, rngs=nnx.Rngs(0))
+        >>> tokens = jnp.array([[3, 14, 15, 9], [2, 6, 5, 3]])
+        >>> hidden = embed(tokens[:, :-1])  # what the model's layers would make of it
+        >>> loss = jaxloss.linear_cross_entropy(hidden, embed.embedding[...].T, tokens[:, 1:])
+        >>> loss.shape, loss.dtype
+        ((), dtype('float32'))
+
+    Source: `torch.nn.functional.linear_cross_entropy`; gradients in the forward pass, Hsu et al., "Liger Kernel:
+    Efficient Triton Kernels for LLM Training", 2024; logits that are never stored, Wijmans et al., "Cut Your Losses in
+    Large-Vocabulary Language Models", 2025; soft-capping, Gemma Team, "Gemma 2: Improving Open Language Models at a
+    Practical Size", 2024.
+    """
+    loss, _ = _loss_and_stats(
+        hidden,
+        kernel,
+        targets,
+        bias=bias,
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        logit_softcap=logit_softcap,
+        chunk_size=chunk_size,
+        implementation=implementation,
+        axis_name=axis_name,
+        reduction=reduction,
+        where=where,
+        sample_weight=sample_weight,
+    )
+    return loss
+
+
+def linear_cross_entropy_with_stats(
+    hidden: Hidden,
+    kernel: Kernel,
+    targets: Real[ArrayLike, "..."],
+    *,
+    bias: Float[ArrayLike, "..."] | None = None,
+    weight: Real[ArrayLike, "classes"] | None = None,
+    ignore_index: int = -100,
+    label_smoothing: Scalar = 0.0,
+    z_loss: Scalar = 0.0,
+    logit_softcap: Scalar | None = None,
+    chunk_size: int | None = None,
+    implementation: Implementation | None = None,
+    axis_name: AxisName | None = None,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> tuple[Losses, TokenStats]:
+    """How surprised a softmax is by the true class, and what the same pass over the logits tells of each token.
+
+    [`linear_cross_entropy`][jaxloss.linear_cross_entropy], with the same arguments, of class numbers.
+
+    Returns:
+        The loss, and a [`TokenStats`][jaxloss.TokenStats]. For `jax.value_and_grad(..., has_aux=True)`.
+
+    Examples:
+        >>> hidden, kernel = jnp.eye(3), jnp.array([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0]])
+        >>> loss, stats = jaxloss.linear_cross_entropy_with_stats(hidden, kernel, jnp.array([0, 1, 1]))
+        >>> print(f"{loss:.4f}", stats.correct)
+        0.4714 [ True  True False]
+    """
+    loss, stats = _loss_and_stats(
+        hidden,
+        kernel,
+        targets,
+        bias=bias,
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        logit_softcap=logit_softcap,
+        chunk_size=chunk_size,
+        implementation=implementation,
+        axis_name=axis_name,
+        reduction=reduction,
+        where=where,
+        sample_weight=sample_weight,
+    )
+    if stats is None:
+        raise ValueError("`targets` are probabilities, but the stats are of the label: use class numbers.")
+    return loss, TokenStats(stats.log_prob, stats.correct > 0, stats.log_sum)
+
+
+class LinearCrossEntropyLoss(Loss, fn=linear_cross_entropy):
+    """[`linear_cross_entropy`][jaxloss.linear_cross_entropy] and its options as one value."""
+
+    bias: Float[ArrayLike, "..."] | None = None
+    weight: Real[ArrayLike, "classes"] | None = None
+    ignore_index: int = static(-100)
+    label_smoothing: Scalar = 0.0
+    z_loss: Scalar = 0.0
+    logit_softcap: Scalar | None = None
+    chunk_size: int | None = static(None)
+    implementation: Implementation | None = static(None)
+    axis_name: AxisName | None = static(None)
+    reduction: Reduction = static("mean")
+
+
+def _loss_and_stats(
+    hidden: Hidden,
+    kernel: Kernel,
+    targets: Real[ArrayLike, "..."],
+    *,
+    bias: Float[ArrayLike, "..."] | None,
+    weight: Real[ArrayLike, "classes"] | None,
+    ignore_index: int,
+    label_smoothing: Scalar,
+    z_loss: Scalar,
+    logit_softcap: Scalar | None,
+    chunk_size: int | None,
+    implementation: Implementation | None,
+    axis_name: AxisName | None,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+) -> tuple[Losses, Stats | None]:
+    if implementation not in (None, "xla", "reference"):
+        raise ValueError(f"`implementation` is {implementation!r}; it must be 'xla', 'reference' or None.")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"`chunk_size` is {chunk_size}, but a chunk has at least one token.")
+    check_reduction(reduction)
+    hidden, kernel, bias = _matched(hidden, kernel, bias)
+    shape = (*hidden.shape[:-1], *kernel.shape[1:-1])
+    axis = class_axis(len(shape), axis_name, kernel=kernel)
+    logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
+    options = entropy_options(logits, axis, weight, label_smoothing, z_loss)
+    softcap = None if logit_softcap is None else option("logit_softcap", logit_softcap, logits, above=0)
+    targets, count = jnp.asarray(targets), None
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        target = Probabilities.of(targets, logits, axis, where, ignore_index)
+    else:
+        target = labels(targets, logits, axis, where, ignore_index=ignore_index)
+        targets = target.numbers[..., 0]
+        if options.weight is not None:
+            count = target.kept(target.pick(options.weight, axis))[..., 0]
+    keep = jnp.ones(shape, bool) if target.keep is None else target.keep[..., 0]
+    tokens = Tokens(hidden, targets, keep)
+    if options.weight is not None:  # from the axes of the logits to those of the kernel
+        options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
+    head = Head(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, axis_name))
+    # A sum is linear in the losses, so that it is computed in chunks from what each loss weighs in it.
+    weights = None if reduction == "none" else reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
+    total, stats = solve(tokens, head, weights, chunk_size, implementation)
+    if weights is None:
+        return reduce(total, "none", keep, sample_weight), stats
+    sample_weight = element_weights(shape, logits.dtype, keep, sample_weight)
+    return reduce_total(total, shape, reduction, keep, sample_weight, count=count), stats
+
+
+def _matched(
+    hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None
+) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."] | None]:
+    """The arrays of the linear map, which must fit, with hidden and kernel in one dtype."""
+    hidden, kernel = floating("hidden", hidden), floating("kernel", kernel)
+    if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
+        fix = ": use `kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
+        raise ValueError(
+            f"`kernel` has shape {kernel.shape}, but for `hidden` {hidden.shape} it must be (width, classes) or "
+            f"(width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
+        )
+    if 0 in kernel.shape:
+        raise ValueError(f"`kernel` has shape {kernel.shape}: the loss needs a class, and a width to tell them apart.")
+    if bias is not None:
+        bias = floating("bias", bias)
+        if bias.shape != kernel.shape[1:]:
+            raise ValueError(f"`bias` has shape {bias.shape}, but `kernel` {kernel.shape} asks for {kernel.shape[1:]}.")
+    dtype = jnp.result_type(hidden, kernel)
+    return hidden.astype(dtype), kernel.astype(dtype), bias

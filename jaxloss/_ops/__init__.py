@@ -1,0 +1,1 @@
+"""Computations whose best program depends on the platform: one folder per operation."""
