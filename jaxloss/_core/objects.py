@@ -171,7 +171,9 @@ class LossSum(Loss):
         """Each term with its scale and the arrays that it takes."""
         counts = [_array_count(loss) for loss in self.losses]
         for name in named:
-            raise TypeError(f"`{name}` is given by name, but terms may name their arrays differently: give it by position.")
+            raise TypeError(
+                f"`{name}` is given by name, but terms may name their arrays differently: give it by position."
+            )
         if len(arrays) > max(counts):
             raise TypeError(f"{len(arrays)} arrays are given, but no term of {self!r} takes more than {max(counts)}.")
         return [

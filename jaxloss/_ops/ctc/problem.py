@@ -13,13 +13,16 @@ from jaxloss._core.domains import Domain, expect, log_probabilities, within
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.extended_range import lowest_log
 from jaxloss._core.sequences import Batch, before_end
-from jaxloss._ops.ctc.xla import whole_blocks
 
 T = TypeVar("T")
 
 
 FEW_CLASSES = 128
 """Up to which a product with one-hot labels is faster than a scatter, on CPUs."""
+
+
+BLOCK = 16
+"""Frames between two normalisations: the mantissas grow by a factor of at most 5 per frame."""
 
 
 class Paths(NamedTuple):
@@ -66,6 +69,16 @@ def paths(batch: Batch, axis: int, blank: int) -> Paths:
     ok &= jnp.all(emissions < below, (0, 2))
     skips = (labels != jnp.roll(labels, 1, 1)) & (jnp.arange(width)[None] > 0)
     return Paths(emissions, numbers, skips, frames, lengths, ok)
+
+
+def wholeblock_count(frames: int) -> int:
+    """The frames that the lattice takes, for at least so many."""
+    number = block_count(frames)
+    return number * max(-(-frames // number), 1)
+
+
+def block_count(frames: int) -> int:
+    return max(-(-frames // BLOCK), 1)
 
 
 def on_any_mesh(function: Callable[[Batch], T], batch: Batch, axis: int) -> T:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxloss._core.extended_range import Extended, is_zero, layout, log, normalized, of_log, plus, scaled, times
 from jaxloss._ops.ctc.formula import surprise_in_logs
+from jaxloss._ops.ctc.problem import block_count
 
 T = TypeVar("T")
 
@@ -32,10 +33,6 @@ Lengths = Int[Array, "sequences"]
 
 
 PerSequence = Float[Array, "sequences"]
-
-
-BLOCK = 16
-"""Frames between two normalisations: the mantissas grow by a factor of at most 5 per frame."""
 
 
 class Front(NamedTuple):
@@ -158,7 +155,7 @@ def _in_blocks(
     frames: int, front: Front, rest: T, body: Callable[[Int[Array, ""], Front, T], tuple[Front, T]]
 ) -> tuple[Front, T]:
     """A loop over whole blocks of frames, in front of each of which the front is normalised."""
-    number = _blocks(frames)
+    number = block_count(frames)
     size = frames // number
 
     def block(index: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
@@ -171,16 +168,6 @@ def _in_blocks(
         return cast(tuple[Front, T], lax.fori_loop(0, size, each, start))
 
     return cast(tuple[Front, T], lax.fori_loop(0, number, block, (front, rest)))
-
-
-def whole_blocks(frames: int) -> int:
-    """The frames that the lattice takes, for at least so many."""
-    number = _blocks(frames)
-    return number * max(-(-frames // number), 1)
-
-
-def _blocks(frames: int) -> int:
-    return max(-(-frames // BLOCK), 1)
 
 
 def _penalty(emissions: Emissions, skips: Skips) -> Int[Array, "sequences labels"]:
