@@ -71,7 +71,7 @@ def paths(batch: Batch, axis: int, blank: int) -> Paths:
     return Paths(emissions, numbers, skips, frames, lengths, ok)
 
 
-def wholeblock_count(frames: int) -> int:
+def whole_blocks(frames: int) -> int:
     """The frames that the lattice takes, for at least so many."""
     number = block_count(frames)
     return number * max(-(-frames // number), 1)
