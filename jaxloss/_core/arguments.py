@@ -1,6 +1,7 @@
 """What every loss checks when it is traced: dtypes, shapes and options. Never an array's values."""
 
 import math
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
@@ -76,6 +77,41 @@ def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
     return axis % array.ndim
 
 
+@dataclass(frozen=True)
+class Number:
+    """The range of an option that is one number."""
+
+    above: float = -math.inf
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    off: float | None = None
+    """The number at which the loss leaves the option's term out of its program."""
+
+    def holds(self, number: Values) -> Bool[Array, "..."]:
+        return (number > self.above) & (number >= self.at_least) & (number <= self.at_most)
+
+    @property
+    def words(self) -> str:
+        bounds = (("above", self.above), ("at least", self.at_least), ("at most", self.at_most))
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
+
+    def checked(self, name: str, value: float) -> float:
+        """A Python number, which must be in the range."""
+        if self.above < value <= self.at_most and value >= self.at_least:
+            return float(value)
+        raise ValueError(f"`{name}` is {value}, but must be {self.words}.")
+
+    def traced(self, name: str, value: Scalar) -> Values:
+        """An array, which must be one number: NaN, with a NaN gradient, if it is out of the range."""
+        number = jnp.asarray(value)
+        if number.ndim > 0:
+            raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
+        if jnp.iscomplexobj(number):
+            raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
+        number = number.astype(accumulator(number.dtype) if jnp.issubdtype(number.dtype, jnp.floating) else float)
+        return nan_unless(within(Domain(self.words, self.holds), **{name: number}), number)
+
+
 def option(
     name: str,
     value: Scalar,
@@ -87,22 +123,13 @@ def option(
 ) -> Values:
     """A number among the options, in the dtype of the maths.
 
-    Out of range, a Python number is refused and a traced one becomes NaN.
+    A Python number out of range is refused. A traced one becomes NaN.
     """
-    bounds = (("above", above), ("at least", at_least), ("at most", at_most))
-    wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
-    if isinstance(value, int | float):
-        if above < value <= at_most and value >= at_least:
-            return jnp.asarray(value, accumulator(like.dtype))
-        raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
-    number = jnp.asarray(value)
-    if number.ndim > 0:
-        raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
-    if jnp.iscomplexobj(number):
-        raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
-    number = number.astype(accumulator(like.dtype))
-    domain = Domain(wanted, lambda x: (x > above) & (x >= at_least) & (x <= at_most))
-    return nan_unless(within(domain, **{name: number}), number)
+    number = Number(above, at_least, at_most)
+    is_python = isinstance(value, int | float)
+    return jnp.asarray(
+        number.checked(name, value) if is_python else number.traced(name, value), accumulator(like.dtype)
+    )
 
 
 def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
