@@ -1,4 +1,4 @@
-"""What every loss checks when it is traced: dtypes, shapes and options. Never an array's values."""
+"""Checks of arguments when a loss is traced: dtypes, shapes and options. An array's values are never looked at."""
 
 import math
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from jaxloss._core.types import Like, Mask, Scalar, Values
 
 
 def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
-    """The arrays in the dtype of the maths, and the dtype they promote to: that of the unreduced loss.
+    """Convert arrays to the dtype of the maths. Also return the dtype they promote to, which the unreduced loss has.
 
-    Arrays named `targets` may also be integers or booleans.
+    An array named `targets` may also be of integers or booleans.
     """
     converted = {name: jnp.asarray(array) for name, array in arrays.items()}
     for name, array in converted.items():
         whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
         if not (whole and name == "targets"):
             floating(name, array)
-    # Integer targets take the floating dtype, as jax.numpy's own promotion does, also where that is set to "strict".
+    # Integer targets take the floating dtype. `jax.numpy` promotes them in the same way, but not if it is set to
+    # "strict", so that they are left out of the call.
     dtype = jnp.result_type(*(array for array in converted.values() if jnp.issubdtype(array.dtype, jnp.floating)))
     return [array.astype(accumulator(dtype)) for array in converted.values()], dtype
 
@@ -35,7 +36,10 @@ def paired(
     fill: float = 0.0,
     name: str = "predictions",
 ) -> tuple[Values, Values, jnp.dtype]:
-    """Predictions and targets of one shape, filled where masked, and the dtype of the unreduced loss."""
+    """Check predictions and targets, which must have one shape, and fill them where masked.
+
+    Also return the dtype of the unreduced loss.
+    """
     (first, second), dtype = floats(**{name: predictions, "targets": targets})
     same_shape(**{name: first, "targets": second})
     keep = mask(where, first.shape)
@@ -43,7 +47,7 @@ def paired(
 
 
 def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
-    """Refuse shapes that differ: a (3, 1) against a (3,) is a mistake, not nine errors."""
+    """Raise for shapes that differ. Broadcasting (3, 1) against (3,) would make nine errors from three."""
     (first, wanted), *others = arrays.items()
     for name, array in others:
         if array.shape != wanted.shape:
@@ -55,7 +59,7 @@ def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
 
 
 def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
-    """The shape that arrays with equally many axes, at least one, broadcast to."""
+    """The shape that the arrays broadcast to. They must have the same number of axes, at least one."""
     shapes = {name: array.shape for name, array in arrays.items()}
     listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
     if len({len(shape) for shape in shapes.values()}) > 1:
@@ -69,7 +73,7 @@ def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
 
 
 def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
-    """`axis` counted from the front, of an array that has such an axis and at least one entry on it."""
+    """Check that an array has the axis, with at least one entry, and return its number counted from the front."""
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(f"`{name}` has shape {array.shape}, which has no axis {axis}.")
     if array.shape[axis] == 0:
@@ -133,7 +137,7 @@ def option(
 
 
 def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
-    """An array, which must be real and floating."""
+    """Convert to an array, which must be real and floating."""
     array = jnp.asarray(array)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
@@ -144,7 +148,7 @@ def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
 
 
 def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
-    """An array, which must not be complex."""
+    """Convert to an array, which must not be complex."""
     array = jnp.asarray(array)
     if jnp.iscomplexobj(array):
         raise TypeError(f"`{name}` has dtype {array.dtype}, but must be real: use `{name}.real`.")
@@ -152,9 +156,9 @@ def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
 
 
 def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: float) -> Shaped[Array, "..."]:
-    """`array` where kept, else `value`; trailing axes that the mask lacks are kept or filled whole.
+    """Replace masked elements by `value`. A mask that lacks trailing axes masks all their entries.
 
-    Filling the inputs, and not only the losses, is what keeps a NaN under the mask out of the gradient.
+    A loss fills its inputs, not only its result: a NaN under the mask would otherwise reach the gradient.
     """
     if keep is None:
         return array
@@ -163,7 +167,7 @@ def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: 
 
 
 def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
-    """`where` as an array, checked against the shape of the unreduced loss."""
+    """Check `where` against the shape of the unreduced loss, and convert it to an array."""
     if where is None:
         return None
     where = jnp.asarray(where)
@@ -176,7 +180,7 @@ def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | Non
 
 
 def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -> Shaped[Array, "..."]:
-    """`array`, which must have `shape` or broadcast to it with as many axes."""
+    """Check that an array has `shape`, or broadcasts to it with the same number of axes."""
     array = jnp.asarray(array)
     if array.ndim == len(shape) and all(have in (1, want) for have, want in zip(array.shape, shape, strict=True)):
         return array
@@ -187,7 +191,7 @@ def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -
 
 
 def _hint(name: str, array: Shaped[Array, "..."], shape: tuple[int, ...]) -> str:
-    """What to type instead, if axes of size 1 would make `array` fit."""
+    """The end of the message: the expression that fits, if adding or removing axes of size 1 makes one."""
     missing = len(shape) - array.ndim
     if missing < 0 and array.shape == shape + (1,) * -missing:
         return f": use `{name}[{', '.join(['...'] + ['0'] * -missing)}]`."
