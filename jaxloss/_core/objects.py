@@ -33,7 +33,8 @@ class Loss:
     function that takes a loss does not compile again for another value. A field with the default `static(value)` is
     part of the program.
 
-    Losses can be added and scaled: `L1Loss() + 0.5 * MSELoss()` is a loss. Its `terms` returns each term's value by name.
+    Losses can be added and scaled: `L1Loss() + 0.5 * MSELoss()` is a loss. Its `terms` returns the value of each term
+    by name.
 
     Examples:
         >>> loss = jaxloss.HuberLoss(delta=2.0)
