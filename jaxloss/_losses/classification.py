@@ -12,9 +12,9 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
-from jaxloss._ops.cross_entropy import entropy
-from jaxloss._ops.cross_entropy.log_softmax import normalized
-from jaxloss._ops.cross_entropy.problem import Probabilities, entropy_options
+from jaxloss._ops.cross_entropy import log_softmax as log_softmax_op
+from jaxloss._ops.cross_entropy import row_losses
+from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
 
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "log_softmax", "nll_loss"]
 
@@ -82,9 +82,9 @@ def cross_entropy(
         dtype = jnp.result_type(logits, targets)
     else:
         target = labels(targets, logits, classes, where, ignore_index=ignore_index)
-    options = entropy_options(logits, classes, weight, label_smoothing, z_loss)
-    found = entropy(logits, target, options, classes)
-    return _reduced(found.losses, number, reduction, target.keep, sample_weight, found.counted, dtype)
+    options = cross_entropy_options(logits, classes, weight, label_smoothing, z_loss)
+    rows = row_losses(logits, target, options, classes)
+    return _reduced(rows.losses, number, reduction, target.keep, sample_weight, rows.mean_count, dtype)
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
@@ -108,7 +108,7 @@ def _reduced(
     count: Values | None,
     dtype: DTypeLike,
 ) -> Values:
-    """`reduce`, of arrays that still have a class axis of size 1."""
+    """The result of `reduce` for arrays that have a class axis of size 1."""
     keep = None if keep is None else jnp.squeeze(keep, axis)
     count = None if count is None else jnp.squeeze(count, axis)
     return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
@@ -145,7 +145,7 @@ def log_softmax(
     """
     logits = floating("logits", logits)
     classes = class_axis(has_axis("logits", logits, axis), axis_name, logits=logits)
-    return normalized(logits, classes).astype(logits.dtype)
+    return log_softmax_op.log_softmax(logits, classes).astype(logits.dtype)
 
 
 def nll_loss(
@@ -195,10 +195,10 @@ def nll_loss(
     classes = ClassAxis(has_axis("log_probs", log_probs, axis))
     label = labels(targets, log_probs, classes, where, name="log_probs", ignore_index=ignore_index)
     expect(log_probabilities(dtype), label.keep, log_probs=log_probs)
-    losses = -label.kept(label.pick(log_probs, classes))
+    losses = -label.zero_masked(label.pick(log_probs, classes))
     count = None
     if weight is not None:
-        count = label.kept(label.pick(class_weight(weight, log_probs, classes.number), classes))
+        count = label.zero_masked(label.pick(class_weight(weight, log_probs, classes.number), classes))
         losses = losses * count
     return _reduced(losses, classes.number, reduction, label.keep, sample_weight, count, dtype)
 

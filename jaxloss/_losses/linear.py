@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear map of hidden states: what is asked for, checked and put in order."""
+"""Cross-entropy of a linear map of hidden states."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
 from jaxloss._core.types import Mask, Reduction, Scalar, Weight
-from jaxloss._ops.cross_entropy.problem import Probabilities, entropy_options
+from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
 from jaxloss._ops.rows import Implementation, solve
-from jaxloss._ops.rows.problem import Head, Stats, Tokens
+from jaxloss._ops.rows.problem import Projection, Stats, Tokens
 
 __all__ = ["LinearCrossEntropyLoss", "TokenStats", "linear_cross_entropy", "linear_cross_entropy_with_stats"]
 
@@ -233,7 +233,7 @@ def _loss_and_stats(
     shape = (*hidden.shape[:-1], *kernel.shape[1:-1])
     axis = class_axis(len(shape), axis_name, kernel=kernel)
     logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
-    options = entropy_options(logits, axis, weight, label_smoothing, z_loss)
+    options = cross_entropy_options(logits, axis, weight, label_smoothing, z_loss)
     softcap = None if logit_softcap is None else option("logit_softcap", logit_softcap, logits, above=0)
     targets, count = jnp.asarray(targets), None
     if jnp.issubdtype(targets.dtype, jnp.floating):
@@ -242,15 +242,16 @@ def _loss_and_stats(
         target = labels(targets, logits, axis, where, ignore_index=ignore_index)
         targets = target.numbers[..., 0]
         if options.weight is not None:
-            count = target.kept(target.pick(options.weight, axis))[..., 0]
+            count = target.zero_masked(target.pick(options.weight, axis))[..., 0]
     keep = jnp.ones(shape, bool) if target.keep is None else target.keep[..., 0]
     tokens = Tokens(hidden, targets, keep)
-    if options.weight is not None:  # from the axes of the logits to those of the kernel
+    if options.weight is not None:  # the axes of the kernel, which are those of a chunk of logits
         options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
-    head = Head(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, axis_name))
-    # A sum is linear in the losses, so that it is computed in chunks from what each loss weighs in it.
+    projection = Projection(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, axis_name))
+    # "mean" and "sum" need the weighted sum only. Its gradient is computed with it, chunk by chunk. So the
+    # weights of the losses must be known first.
     weights = None if reduction == "none" else reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
-    total, stats = solve(tokens, head, weights, chunk_size, implementation)
+    total, stats = solve(tokens, projection, weights, chunk_size, implementation)
     if weights is None:
         return reduce(total, "none", keep, sample_weight), stats
     sample_weight = element_weights(shape, logits.dtype, keep, sample_weight)
@@ -260,7 +261,7 @@ def _loss_and_stats(
 def _matched(
     hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."] | None]:
-    """The arrays of the linear map, which must fit, with hidden and kernel in one dtype."""
+    """The arrays of the linear map, with shapes that fit; hidden and kernel are promoted to one dtype."""
     hidden, kernel = floating("hidden", hidden), floating("kernel", kernel)
     if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
         fix = ": use `kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
