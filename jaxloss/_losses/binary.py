@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 from jaxloss._core.arguments import filled, floats, has_axis, mask, paired, real, same_shape
 from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
-from jaxloss._core.elementwise import TINY, mean_of_parts, softplus, times
+from jaxloss._core.elementwise import TINY, overflow_safe_mean, softplus, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
@@ -82,6 +82,10 @@ class BCELoss(Loss, fn=binary_cross_entropy):
 
 @jax.custom_jvp
 def _clamped_cross_entropy(x: Values, t: Values) -> Values:
+    """The binary cross-entropy of probabilities, with both logarithms at least -100.
+
+    PyTorch's gradient is not that of the clamped value, which would be 0 beyond the clamp.
+    """
     return -(t * jnp.maximum(jnp.log(x), -100.0) + (1 - t) * jnp.maximum(jnp.log1p(-x), -100.0))
 
 
@@ -227,7 +231,7 @@ def multilabel_soft_margin_loss(
     same_shape(logits=logits, targets=targets)
     keep = mask(where, logits.shape[:-1])
     losses = _binary_cross_entropy(filled(logits, keep, 0.0), filled(targets, keep, 0.0), None)
-    losses = mean_of_parts(_weighted(losses, weight), -1)[..., 0]
+    losses = overflow_safe_mean(_weighted(losses, weight), -1)[..., 0]
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -240,35 +244,40 @@ class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
 
 def _binary_cross_entropy(logits: Values, targets: Values, pos_weight: Values | None) -> Values:
     """-p t log sigmoid(x) - (1 - t) log sigmoid(-x); NaN, derivatives included, where t is not in [0, 1]."""
-    sound = within(PROBABILITY, targets=targets)
-    yes = targets if pos_weight is None else pos_weight * targets
-    return _logistic(logits, yes, 1 - targets, sound)
+    valid = within(PROBABILITY, targets=targets)
+    positive = targets if pos_weight is None else pos_weight * targets
+    return _logistic(logits, positive, 1 - targets, valid)
 
 
 @jax.custom_jvp
-def _logistic(x: Values, yes: Values, no: Values, sound: Bool[Array, "..."]) -> Values:
-    """yes * softplus(-x) + no * softplus(x)."""
-    # softplus(x) = max(x, 0) + log1p(exp(-|x|)), and of -x alike: the logarithm is shared, the wrong side's |x| is
-    # all that is left, and nothing is subtracted.
-    losses = times(jnp.where(x < 0, yes, no), jnp.abs(x)) + (yes + no) * jnp.log1p(jnp.exp(-jnp.abs(x)))
-    return jnp.where(sound, losses, jnp.nan)
+def _logistic(x: Values, positive: Values, negative: Values, valid: Bool[Array, "..."]) -> Values:
+    """positive * softplus(-x) + negative * softplus(x)."""
+    # softplus(x) is max(x, 0) + log1p(exp(-|x|)). The logarithm is the same for x and -x, so that it is computed once.
+    # Of the two maxima one is |x| and the other is 0. All terms are positive, so that no digits cancel.
+    losses = times(jnp.where(x < 0, positive, negative), jnp.abs(x)) + (positive + negative) * jnp.log1p(
+        jnp.exp(-jnp.abs(x))
+    )
+    return jnp.where(valid, losses, jnp.nan)
 
 
 @partial(_logistic.defjvp, symbolic_zeros=True)
 def _logistic_jvp(
     primals: tuple[Values, Values, Values, Bool[Array, "..."]], tangents: tuple[Tangent, Tangent, Tangent, object]
 ) -> tuple[Values, Values]:
-    x, yes, no, sound = primals
+    x, positive, negative, valid = primals
 
-    def by_logit() -> Values:
+    def slope_by_logit() -> Values:
+        # The sigmoids of x and -x over one denominator. Neither is 1 minus the other, which would lose digits.
         small = jnp.exp(jnp.where(x < 0, x, -x))
-        slope = (no * jnp.where(x < 0, small, 1.0) - yes * jnp.where(x < 0, 1.0, small)) / (1 + small)
-        return nan_unless(sound, slope)
+        slope = (negative * jnp.where(x < 0, small, 1.0) - positive * jnp.where(x < 0, 1.0, small)) / (1 + small)
+        return nan_unless(valid, slope)
 
-    def cost(x: Values) -> Values:
-        return nan_unless(sound, jnp.where(jnp.isinf(x), 0.0, softplus(x)))
+    def slope_by_factor(x: Values) -> Values:
+        # An infinite logit is a certain answer. Its cost times a tangent of 0 must be 0 and not NaN.
+        return nan_unless(valid, jnp.where(jnp.isinf(x), 0.0, softplus(x)))
 
-    return _logistic(*primals), along(tangents[:3], by_logit, lambda: cost(-x), lambda: cost(x))
+    slopes = (slope_by_logit, lambda: slope_by_factor(-x), lambda: slope_by_factor(x))
+    return _logistic(*primals), along(tangents[:3], *slopes)
 
 
 def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:
@@ -277,7 +286,7 @@ def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:
 
 
 def _broadcast(name: str, weight: Real[ArrayLike, "..."] | None, like: Values) -> Values | None:
-    """A weight in the shape and dtype of what it multiplies, by NumPy's rules."""
+    """Broadcast a weight to the array that it multiplies by NumPy's rules, in that array's dtype."""
     if weight is None:
         return None
     weight = real(name, weight)

@@ -68,11 +68,11 @@ def kl_div(
     else:
         expect(some_probability(dtype), targets=targets)
         predictions = nan_unless(targets >= 0, predictions)
-    # A target of probability 0 has no term, and neither factor of it may reach the derivatives.
-    none = targets == (-jnp.inf if log_target else 0)
-    targets, predictions = jnp.where(none, 1.0, targets), jnp.where(none, 0.0, predictions)
+    # A target of probability 0 has no term. Its inputs are replaced as well, because 0 * inf in a derivative is NaN.
+    impossible = targets == (-jnp.inf if log_target else 0)
+    targets, predictions = jnp.where(impossible, 1.0, targets), jnp.where(impossible, 0.0, predictions)
     probability, log_probability = (jnp.exp(targets), targets) if log_target else (targets, jnp.log(targets))
-    losses = jnp.where(none, 0.0, probability * (log_probability - predictions))
+    losses = jnp.where(impossible, 0.0, probability * (log_probability - predictions))
     count = None
     if reduction not in ("none", "mean", "sum", "batchmean"):
         raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean', 'sum' or 'batchmean'.")

@@ -77,9 +77,10 @@ def poisson_nll_loss(
 
 @jax.custom_jvp
 def _log_counts(counts: Values) -> tuple[Values, Values]:
-    """The logarithm of a count, and 1; or both 0, derivatives too, up to a count of 1."""
-    above = jnp.maximum(counts, 1.0)
-    return jnp.log(above), jnp.minimum(jnp.ceil(above - 1), 1.0)  # no selects, which XLA's CPU fuses with no sum
+    """The logarithm of a count, and 1. For a count of at most 1, where Stirling's formula has no term, both are 0."""
+    # Both are written without a select, because XLA on CPUs does not fuse a select with the sum that follows.
+    clamped = jnp.maximum(counts, 1.0)
+    return jnp.log(clamped), jnp.minimum(jnp.ceil(clamped - 1), 1.0)
 
 
 @_log_counts.defjvp
@@ -87,17 +88,18 @@ def _log_counts_jvp(
     primals: tuple[Values], tangents: tuple[Values]
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     log_counts, counted = _log_counts(*primals)
-    # The tangent is divided, and not the 1: of a large count that would be of subnormal size.
+    # The tangent is divided by the count. The reciprocal of a large count would be subnormal, and is flushed to 0.
     return (log_counts, counted), (counted * (tangents[0] / jnp.maximum(primals[0], 1.0)), jnp.zeros_like(counted))
 
 
 @jax.custom_jvp
 def _log_plus(x: Values, eps: Values) -> Values:
-    """log(x + eps), with what rounding takes from the sum; NaN, derivative included, where the sum is negative."""
+    """log(x + eps) without the rounding error of the sum; NaN, derivative included, where the sum is negative."""
     total = x + eps
-    of_eps = total - x
-    lost = (x - (total - of_eps)) + (eps - of_eps)
-    return jnp.log(total) + lost / jnp.maximum(total, limits(x.dtype).tiny)
+    # Knuth's exact error of a rounded sum. Its effect on the logarithm is added as the first term of the Taylor series.
+    rounded_eps = total - x
+    error = (x - (total - rounded_eps)) + (eps - rounded_eps)
+    return jnp.log(total) + error / jnp.maximum(total, limits(x.dtype).tiny)
 
 
 @partial(_log_plus.defjvp, symbolic_zeros=True)
@@ -196,21 +198,22 @@ def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array
 
 @jax.custom_jvp
 def _squared_over(error: Values, var: Values) -> Values:
-    """error^2 / (2 var), where neither the square nor a power of the variance overflows, in the derivatives too."""
+    """error^2 / (2 var). Neither the square nor a power of the variance overflows, in the derivatives too."""
     return (error / 2) * (error / var)
 
 
 @partial(_squared_over.defjvp, symbolic_zeros=True)
 def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
     error, var = primals
-    # error / var each time, in other words: XLA's CPU would hold what the value and the derivatives share in memory.
+    # Each slope contains error / var, written differently. XLA merges equal expressions, and on CPUs it would store the
+    # merged one for the value and the slopes instead of computing it in each.
     slopes = along(tangents, lambda: -(-error / var), lambda: -8 * jnp.square(error / 4 / var))
     return _squared_over(error, var), slopes
 
 
 @jax.custom_jvp
 def _floored(var: Values, eps: Values) -> Values:
-    """max(var, eps), with the derivative 1 in `var` on both sides; NaN, derivative included, below 0."""
+    """max(var, eps), with the derivative 1 in `var` on both sides of the clamp; NaN, derivative included, below 0."""
     return jnp.where(var < 0, jnp.nan, jnp.maximum(var, eps))
 
 

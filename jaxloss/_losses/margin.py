@@ -10,7 +10,7 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_numbers, class_weight, labels, signed
 from jaxloss._core.domains import SIGN, Domain, expect, within
-from jaxloss._core.elementwise import clamp_min, hinge, mean_of_parts
+from jaxloss._core.elementwise import clamp_min, hinge, overflow_safe_mean
 from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
@@ -161,34 +161,37 @@ class MultiLabelMarginLoss(Loss, fn=multilabel_margin_loss):
 def _pairwise_hinge(
     scores: Values, numbers: Integer[Array, "..."], listed: Bool[Array, "..."]
 ) -> tuple[Values, Values]:
-    """The sum over listed j, and mean over classes c that are not, of max(0, 1 - x_j + x_c); and its slope times C."""
-    # One label of every example at a time, as many as the longest list has: no array of all pairs.
+    """The sum over listed j and unlisted c of max(0, 1 - x_j + x_c), divided by C; and C times its slope.
+
+    Each step of the loop takes one label of every example, so that no array of all pairs is stored. The loop ends with
+    the longest list.
+    """
     iota = lax.broadcasted_iota(numbers.dtype, scores.shape, scores.ndim - 1)
     longest = jnp.max(jnp.sum(listed, -1), initial=0)
 
-    def at(step: Integer[Array, ""]) -> Bool[Array, "..."]:
+    def one_hot_of(step: Integer[Array, ""]) -> Bool[Array, "..."]:
         return (iota == numbers[..., step, None]) & listed[..., step, None]
 
     def mark(state: tuple[Integer[Array, ""], Bool[Array, "..."]]) -> tuple[Integer[Array, ""], Bool[Array, "..."]]:
         step, marked = state
-        return step + 1, marked | at(step)
+        return step + 1, marked | one_hot_of(step)
 
     def add(state: tuple[Integer[Array, ""], Values, Values]) -> tuple[Integer[Array, ""], Values, Values]:
         step, losses, slope = state
-        one_hot = at(step)
+        one_hot = one_hot_of(step)
         score = jnp.sum(jnp.where(one_hot, scores, 0.0), -1, keepdims=True)
-        used = ~true & jnp.any(one_hot, -1, keepdims=True)
-        short = jnp.where(used, hinge(1 + (scores - score)), 0.0)
-        steps = jnp.where(short > 0, 1.0, short)  # NaN stays NaN
-        slope = slope + steps - jnp.where(one_hot, jnp.sum(steps, -1, keepdims=True), 0.0)
-        return step + 1, losses + mean_of_parts(short, -1)[..., 0], slope
+        compared = ~is_label & jnp.any(one_hot, -1, keepdims=True)  # nothing after the end of a list
+        hinges = jnp.where(compared, hinge(1 + (scores - score)), 0.0)
+        slopes = jnp.where(hinges > 0, 1.0, hinges)  # a slope of NaN must stay NaN
+        slope = slope + slopes - jnp.where(one_hot, jnp.sum(slopes, -1, keepdims=True), 0.0)
+        return step + 1, losses + overflow_safe_mean(hinges, -1)[..., 0], slope
 
-    def more(state: tuple[Array, ...]) -> Bool[Array, ""]:
+    def unfinished(state: tuple[Array, ...]) -> Bool[Array, ""]:
         return state[0] < longest
 
     first = jnp.zeros_like(longest)
-    _, true = lax.while_loop(more, mark, (first, jnp.zeros_like(scores, dtype=bool)))
-    _, losses, slope = lax.while_loop(more, add, (first, jnp.zeros_like(scores[..., 0]), jnp.zeros_like(scores)))
+    _, is_label = lax.while_loop(unfinished, mark, (first, jnp.zeros_like(scores, dtype=bool)))
+    _, losses, slope = lax.while_loop(unfinished, add, (first, jnp.zeros_like(scores[..., 0]), jnp.zeros_like(scores)))
     return losses, slope
 
 
@@ -197,8 +200,9 @@ def _pairwise_hinge_jvp(
     primals: tuple[Values, Integer[Array, "..."], Bool[Array, "..."]], tangents: tuple[Values, object, object]
 ) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     losses, slope = _pairwise_hinge(*primals)
-    # The sum is piecewise linear in the scores, so that its slope does not change.
-    return (losses, slope), (mean_of_parts(slope * tangents[0], -1)[..., 0], jnp.zeros_like(slope))
+    # JAX cannot differentiate a loop of unknown length backward, so that the loop itself sums up the slope. The sum is
+    # piecewise linear in the scores, so that the slope has the derivative 0.
+    return (losses, slope), (overflow_safe_mean(slope * tangents[0], -1)[..., 0], jnp.zeros_like(slope))
 
 
 def hinge_embedding_loss(

@@ -10,11 +10,18 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
-from jaxloss._core.sequences import Batch, Lengths, before_end, of_frames, per_sequence, sequences
+from jaxloss._core.sequences import (
+    Batch,
+    Lengths,
+    checked_lengths,
+    checked_log_probs,
+    length_mask,
+    sequence_batch,
+)
 from jaxloss._core.types import Mask, Reduction, Weight
 from jaxloss._ops.ctc.formula import best_path
-from jaxloss._ops.ctc.problem import on_any_mesh, paths
-from jaxloss._ops.ctc.xla import surprise
+from jaxloss._ops.ctc.problem import ctc_problem, on_any_mesh
+from jaxloss._ops.ctc.xla import negative_log_likelihood
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
 
@@ -82,18 +89,20 @@ def ctc_loss(
     Data with Recurrent Neural Networks", 2006.
     """
     check_reduction(reduction)
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
-    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths, where)
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths, where)
 
-    def each(batch: Batch) -> Float[Array, "sequences"]:
-        found = paths(batch, axis, blank)
-        return nan_unless(found.ok, surprise(found.emissions, found.skips, found.lengths))
+    def unreduced(batch: Batch) -> Float[Array, "sequences"]:
+        problem = ctc_problem(batch, axis, blank)
+        return nan_unless(
+            problem.valid, negative_log_likelihood(problem.emissions, problem.skips, problem.target_lengths)
+        )
 
-    losses = on_any_mesh(each, batch, axis)
+    losses = on_any_mesh(unreduced, batch, axis)
     if zero_infinity:
         losses = jnp.where(jnp.isposinf(losses), 0.0, losses)
     if reduction == "mean":
-        losses = losses / jnp.maximum(batch.lengths, 1).astype(losses.dtype)
+        losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
     return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=log_probs.dtype)
 
 
@@ -155,18 +164,20 @@ def ctc_alignment(
     Source: Graves et al., 2006, for the posterior; Viterbi, "Error Bounds for Convolutional Codes and an
     Asymptotically Optimum Decoding Algorithm", 1967, for the path.
     """
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
-    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths)
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths)
 
     def likeliest(batch: Batch) -> tuple[Float[Array, "sequences"], Int[Array, "sequences frames"]]:
-        found = paths(batch, axis, blank)
-        score, states = best_path(found.emissions, found.skips, found.lengths)
-        states = states[: batch.log_probs.shape[1 - axis]].T
-        places = jnp.where(states % 2 == 0, 0, states // 2 + 1)
-        classes = jnp.take_along_axis(found.classes, places, 1, mode="clip")
-        there = before_end(found.frames, classes.shape[1]) & (found.ok & (score > -jnp.inf))[:, None]
-        return nan_unless(found.ok, score).astype(log_probs.dtype), jnp.where(there, classes, -1)
+        problem = ctc_problem(batch, axis, blank)
+        score, states = best_path(problem.emissions, problem.skips, problem.target_lengths)
+        states = states[: batch.log_probs.shape[1 - axis]].T  # without the frames that fill the last block
+        emissions = jnp.where(states % 2 == 0, 0, states // 2 + 1)  # even states are blanks, odd ones are labels
+        classes = jnp.take_along_axis(problem.classes, emissions, 1, mode="clip")
+        has_path = problem.valid & (score > -jnp.inf)
+        on_path = length_mask(problem.input_lengths, classes.shape[1]) & has_path[:, None]
+        return nan_unless(problem.valid, score).astype(log_probs.dtype), jnp.where(on_path, classes, -1)
 
+    # The posterior is minus the derivative of the loss.
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major, reduction="sum"
@@ -203,14 +214,14 @@ def ctc_greedy_decode(
 
     Source: Graves et al., 2006, "best path decoding".
     """
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     best = jnp.argmax(log_probs, -1)
     best = best.T if axis else best.reshape(-1, log_probs.shape[-2])
     count, longest = best.shape
-    spoken = before_end(per_sequence("input_lengths", input_lengths, shape), longest)
-    before = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank)
-    kept = (best != blank) & (best != before) & spoken
-    place = jnp.where(kept, jnp.cumsum(kept, 1) - 1, longest)  # out of range, where nothing is written
+    in_input = length_mask(checked_lengths("input_lengths", input_lengths, shape), longest)
+    previous = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank)
+    is_label = (best != blank) & (best != previous) & in_input
+    place = jnp.where(is_label, jnp.cumsum(is_label, 1) - 1, longest)  # a place out of range is not written
     rows = jnp.arange(count)[:, None]
     labels = jnp.full_like(best, blank).at[rows, place].set(best, mode="drop")
-    return labels.reshape(*shape, longest), jnp.sum(kept, 1).reshape(shape)
+    return labels.reshape(*shape, longest), jnp.sum(is_label, 1).reshape(shape)
