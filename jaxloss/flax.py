@@ -69,8 +69,8 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
         rngs: The random streams. The stream `params` is used.
 
     Attributes:
-        head: A parameter, (D, cutoffs[0] + clusters).
-        bias: A parameter, (cutoffs[0] + clusters,), or None.
+        head: A parameter, shape (D, cutoffs[0] + clusters).
+        bias: A parameter, shape (cutoffs[0] + clusters,), or None.
         tail: Two parameters for each cluster, `down` of (D, size) and `up` of (size, classes).
 
     Raises:
@@ -134,16 +134,16 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
         """The log-probability of each target, and the loss, as PyTorch returns them.
 
         Args:
-            hidden: Hidden states, (N..., D), floating.
-            targets: Class numbers (indices from 0), (N...), integers of any dtype. No class number is ignored: use
-                `where=targets != -100`.
+            hidden: Hidden states, shape (N..., D), floating.
+            targets: Class numbers (indices from 0), shape (N...), integers of any dtype. No class number is ignored:
+                use `where=targets != -100`.
             reduction: `"mean"`, `"sum"` or `"none"`, for the loss. See [`reduce`][jaxloss.reduce].
             where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
             sample_weight: The weight of each example in the loss. See [`reduce`][jaxloss.reduce].
 
         Returns:
-            `output`, (N...), 0 where an example is masked; and `loss`, a scalar, or (N...). Both are at least float32.
-            A target out of range makes its output, its loss and their gradients NaN.
+            `output`, shape (N...), 0 where an example is masked; and `loss`, a scalar, or (N...). Both are at least
+            float32. A target out of range makes its output, its loss and their gradients NaN.
 
         Raises:
             ValueError: Shapes do not match, or `jaxloss.parts` is applied to the module instead of to
@@ -151,7 +151,9 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
             TypeError: The hidden states are not real and floating, or the targets are not integers.
         """
         if isinstance(reduction, UnfinishedMean):
-            raise ValueError("A call returns two arrays, of which there is no mean: use `jaxloss.parts(module.loss)`.")
+            raise ValueError(
+                "A call returns two arrays, and only the loss has a mean: use `jaxloss.parts(module.loss)`."
+            )
         losses = self._losses(hidden, targets, where)
         return AdaptiveLogSoftmaxOutput(0 - losses, reduce(losses, reduction, where, sample_weight))
 
@@ -168,11 +170,11 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
         return reduce(self._losses(hidden, targets, where), reduction, where, sample_weight)
 
     def log_prob(self, hidden: Float[ArrayLike, "*batch features"]) -> Float[Array, "*batch classes"]:
-        """The log-probabilities of all classes, (N..., V), at least float32. The whole array is in memory."""
+        """The log-probabilities of all classes, shape (N..., V), at least float32. The whole array is in memory."""
         return adaptive_log_prob(hidden, self._kernels(), dtype=self.dtype)
 
     def predict(self, hidden: Float[ArrayLike, "*batch features"]) -> Integer[Array, "*batch"]:
-        """The most probable class, (N...), and the first one of equals. Clusters that cannot hold it are skipped."""
+        """The most probable class, shape (N...), or the first of equals. Clusters that cannot hold it are skipped."""
         return adaptive_predict(hidden, self._kernels(), chunk_size=self.chunk_size, dtype=self.dtype)
 
     def _losses(

@@ -1,12 +1,10 @@
-"""Adaptive softmax: frequent classes in a head, rare classes in clusters that cost only their examples.
+"""Adaptive softmax: frequent classes in a head, rare ones in clusters that only their own examples pay for.
 
-The loss is a sum of cross-entropies. Every example has one over the head, whose entries are the frequent classes and
-the clusters. An example with a class in a cluster has another one within the cluster.
-
-The clusters of a batch are known when the program runs, and not when it is traced. So the program cannot select a
-cluster's rows, because their number would be a shape. Instead it sorts the rows by cluster and takes them in chunks. A
-chunk skips the clusters without a row in it. So at most two chunks per cluster compute it for rows of other clusters,
-and only the logits of one chunk are in memory.
+The loss is a sum of cross-entropies: that of the head, whose entries are the frequent classes and the clusters, and,
+for an example whose class is in a cluster, that within the cluster. Which examples those are is known when the program
+runs, not when it is traced, so they cannot be picked out. Instead all are sorted by cluster and taken a chunk at a
+time, and a chunk leaves out the clusters that none of its rows is in. So at most two chunks a cluster hold rows of
+others as well, and the logits of one chunk are all that is in memory.
 """
 
 import itertools
@@ -34,22 +32,22 @@ Numbers = Integer[Array, "..."]
 
 
 ROWS_ON_CPU = 256
-"""Default chunk on CPUs: smaller products are slower, and larger chunks compute clusters for more rows of others."""
+"""The rows of a chunk by default: fewer are slower products, more are more rows of other clusters."""
 
 
 ROWS_ELSEWHERE = 2048
-"""Default chunk on accelerators, where each chunk also costs the launches of its programs."""
+"""Where each chunk costs the launches of its kernels besides."""
 
 
 class Cluster(NamedTuple):
-    """The parameters of a cluster: a projection of the features, and the map from it to logits."""
+    """A cluster's parameters: the features become fewer, and these logits."""
 
     down: Float[Array, "features size"]
     up: Float[Array, "size classes"]
 
 
 class Kernels(NamedTuple):
-    """The parameters in Flax's layout. Their shapes give the first class of each cluster."""
+    """The parameters, in Flax's layout. Their shapes say where the clusters begin."""
 
     head: Float[Array, "features entries"]
     bias: Float[Array, "entries"] | None
@@ -63,15 +61,15 @@ class Kernels(NamedTuple):
 
 
 def adaptive_losses(
-    hidden: Float[ArrayLike, "*batch features"],
-    targets: Integer[ArrayLike, "*batch"],
+    hidden: Float[ArrayLike, "..."],
+    targets: Integer[ArrayLike, "..."],
     kernels: Kernels,
     *,
     where: Mask | None = None,
     chunk_size: int | None = None,
     dtype: DTypeLike | None = None,
-) -> Float[Array, "*batch"]:
-    """The negative log-probability of each target, 0 where masked."""
+) -> Values:
+    """Minus the log-probability of each target; 0 where masked."""
     hidden, kernels = _checked(hidden, kernels, dtype)
     targets = class_numbers(targets)
     batch = hidden.shape[:-1]
@@ -93,8 +91,8 @@ def adaptive_losses(
 
 
 def adaptive_log_prob(
-    hidden: Float[ArrayLike, "*batch features"], kernels: Kernels, *, dtype: DTypeLike | None = None
-) -> Float[Array, "*batch classes"]:
+    hidden: Float[ArrayLike, "..."], kernels: Kernels, *, dtype: DTypeLike | None = None
+) -> Float[Array, "..."]:
     """The log-probabilities of all classes."""
     hidden, kernels = _checked(hidden, kernels, dtype)
     frequent, clusters = _head_log_probs(kernels, hidden)
@@ -103,12 +101,12 @@ def adaptive_log_prob(
 
 
 def adaptive_predict(
-    hidden: Float[ArrayLike, "*batch features"],
+    hidden: Float[ArrayLike, "..."],
     kernels: Kernels,
     *,
     chunk_size: int | None = None,
     dtype: DTypeLike | None = None,
-) -> Integer[Array, "*batch"]:
+) -> Numbers:
     """The most probable class of each row."""
     hidden, kernels = _checked(hidden, kernels, dtype)
     size = _rows_at_a_time(hidden, chunk_size)
@@ -119,7 +117,6 @@ def adaptive_predict(
 
 
 def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None) -> Values:
-    """The negative log-probability of each target, from all rows at once."""
     cutoffs, clusters = kernels.cutoffs, _clusters(targets, kernels)
     entries = jnp.where(clusters == 0, targets, cutoffs[0] - 1 + clusters)
     # A target out of range becomes the entry -1, which cross-entropy makes NaN of and does not ignore.
@@ -128,8 +125,8 @@ def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array
 
     def with_cluster(number: int, losses: Values) -> Values:
         logits = _tail_logits(kernels.tail[number - 1], hidden)
-        labels = targets - cutoffs[number - 1]
-        return losses + cross_entropy(logits, labels, where=clusters == number, reduction="none")
+        own = targets - cutoffs[number - 1]
+        return losses + cross_entropy(logits, own, where=clusters == number, reduction="none")
 
     for number in range(1, len(kernels.tail) + 1):
         losses = _if_any(clusters == number, partial(with_cluster, number), losses)
@@ -137,7 +134,6 @@ def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array
 
 
 def _predicted(kernels: Kernels, hidden: Values) -> Numbers:
-    """The most probable class of each row, from all rows at once."""
     frequent, clusters = _head_log_probs(kernels, hidden)
 
     def with_cluster(i: int, best: tuple[Values, Numbers]) -> tuple[Values, Numbers]:
@@ -153,7 +149,7 @@ def _predicted(kernels: Kernels, hidden: Values) -> Numbers:
 
 
 def _if_any(rows: Bool[Array, "..."], function: Callable[[T], T], value: T) -> T:
-    """`function(value)` if any row needs it, else `value`."""
+    """`function(value)`, or, if it is needed for no row, `value`."""
 
     def unchanged(value: T) -> T:
         return value
@@ -162,10 +158,7 @@ def _if_any(rows: Bool[Array, "..."], function: Callable[[T], T], value: T) -> T
 
 
 def _clusters(targets: Numbers, kernels: Kernels) -> Numbers:
-    """The cluster of each target, from 1, or 0 for the head.
-
-    Targets that are no class get a number too: 0 below 0, and one more than the last cluster's past the last class.
-    """
+    """0 for a frequent class and for what is below all, else the cluster's number, from 1; one more past the last."""
     return sum(((targets >= cutoff).astype(targets.dtype) for cutoff in kernels.cutoffs), jnp.zeros_like(targets))
 
 
@@ -175,7 +168,7 @@ def _head_logits(kernels: Kernels, hidden: Values) -> Values:
 
 
 def _head_log_probs(kernels: Kernels, hidden: Values) -> tuple[Values, Values]:
-    """The log-probabilities of the frequent classes, and those of the clusters."""
+    """Those of the frequent classes, and those of the clusters."""
     log_probs = log_softmax(_head_logits(kernels, hidden))
     return log_probs[..., : kernels.cutoffs[0]], log_probs[..., kernels.cutoffs[0] :]
 
@@ -185,22 +178,19 @@ def _tail_logits(cluster: Cluster, hidden: Values) -> Values:
 
 
 def _tail_log_probs(cluster: Cluster, hidden: Values) -> Values:
-    """The log-probabilities of a cluster's classes, given the cluster."""
+    """Those of a cluster's classes, given the cluster."""
     return log_softmax(_tail_logits(cluster, hidden))
 
 
 def _dot(hidden: Values, kernel: Values) -> Values:
-    """`hidden @ kernel` in the dtype of `hidden`, summed in at least float32."""
+    """hidden @ kernel, of numbers of the dtype of `hidden`, summed in at least float32."""
     contracted = (((hidden.ndim - 1,), (0,)), ((), ()))
     wide = accumulator(hidden.dtype)
     return lax.dot_general(hidden, kernel.astype(hidden.dtype), contracted, preferred_element_type=wide)
 
 
 def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike | None) -> tuple[Values, Kernels]:
-    """Cast `hidden` to the dtype of the products, and the kernels to the dtype of the sums.
-
-    The kernels need the wider dtype because their gradient is summed over chunks.
-    """
+    """`hidden` in the dtype of the products; the kernels in that of the sums, as their gradient is one over chunks."""
     hidden = floating("hidden", hidden)
     features = kernels.head.shape[0]
     if hidden.shape[-1:] != (features,):
@@ -214,7 +204,7 @@ def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike
 
 
 def _rows_at_a_time(hidden: Values, chunk_size: int | None) -> int | None:
-    """The number of rows in a chunk, or None if one chunk holds all."""
+    """The rows of a chunk, or None to take all at once."""
     if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
         return None  # to sort rows is to move them between devices, and has to be told the sharding of its result
     if chunk_size is None:
@@ -223,7 +213,7 @@ def _rows_at_a_time(hidden: Values, chunk_size: int | None) -> int | None:
 
 
 def _by_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:
-    """Apply a function that returns one number per row to chunks of rows."""
+    """`function` of a chunk of rows at a time. It makes one number of a row."""
     rows = arrays[0].shape[0]
     number = -(-rows // size)
     size = -(-rows // number)  # as even as it goes, so that the last chunk has little to fill up

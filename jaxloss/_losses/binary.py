@@ -67,6 +67,7 @@ def binary_cross_entropy(
 
     Source: `torch.nn.BCELoss`.
     """
+    # Masked elements are filled with a probability whose logarithms are finite.
     predictions, targets, dtype = paired(predictions, targets, where, fill=0.5)
     valid = within(PROBABILITY, predictions=predictions) & within(PROBABILITY, targets=targets)
     losses = _clamped_cross_entropy(nan_unless(valid, predictions), targets)
@@ -178,6 +179,7 @@ def soft_margin_loss(
 
     Source: `torch.nn.SoftMarginLoss`.
     """
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(SIGN, targets=targets)
     return reduce(softplus(-targets * predictions), reduction, where, sample_weight, dtype=dtype)
@@ -203,15 +205,16 @@ def multilabel_soft_margin_loss(
     $$ \ell = -\frac1C \sum_c w_c \bigl( t_c \log \sigma(x_c) + (1 - t_c) \log \sigma(-x_c) \bigr) $$
 
     Args:
-        logits: Log-odds $x$, (N..., C).
-        targets: Labels $t$, booleans or probabilities in [0, 1], (N..., C).
-        weight: A weight $w$ for each class, (C,), or factors in any shape that broadcasts to (N..., C).
+        logits: Log-odds $x$, shape (N..., C).
+        targets: Labels $t$, booleans or probabilities in [0, 1], shape (N..., C).
+        weight: A weight $w$ for each class, shape (C,), or factors in any shape that broadcasts to (N..., C).
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the examples that take part, (N...). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each example, (N...). See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). A target outside [0, 1] makes the loss and the gradient of its example NaN.
+        A scalar, or the losses of shape (N...). A target outside [0, 1] makes the loss and the gradient of its example
+        NaN.
 
     Raises:
         ValueError: The shapes differ, the weight does not broadcast, or the class axis is empty.

@@ -46,9 +46,10 @@ def cross_entropy(
     term out.
 
     Args:
-        logits: Unnormalised log-probabilities, (N..., C). A logit of -inf rules its class out.
-        targets: Class numbers (indices from 0), (N...), integers of any dtype; or probabilities, (N..., C), floating.
-        weight: A weight for each class, (C,).
+        logits: Unnormalised log-probabilities, shape (N..., C). A logit of -inf rules its class out.
+        targets: Class numbers (indices from 0), shape (N...), integers of any dtype; or probabilities, shape (N..., C),
+            floating.
+        weight: A weight for each class, shape (C,).
         ignore_index: Examples with this class number are masked, in addition to those that `where` masks. With
             probabilities it must be negative, and only `where` masks examples.
         label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / C for every class.
@@ -64,8 +65,8 @@ def cross_entropy(
         sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). A label out of range, or a probability outside [0, 1], makes the loss and the
-        gradient of its example NaN.
+        A scalar, or the losses of shape (N...). A label out of range, or a probability outside [0, 1], makes the loss
+        and the gradient of its example NaN.
 
     Raises:
         ValueError: Shapes do not match, the class axis is empty, or an option is out of range.
@@ -113,7 +114,7 @@ def _reduced(
     count: Values | None,
     dtype: DTypeLike,
 ) -> Values:
-    """Call `reduce` with arrays that still have a class axis, of size 1."""
+    """The result of `reduce` for arrays that have a class axis of size 1."""
     keep = None if keep is None else jnp.squeeze(keep, axis)
     count = None if count is None else jnp.squeeze(count, axis)
     return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
@@ -172,9 +173,9 @@ def nll_loss(
     it is more exact than this loss after a log-softmax.
 
     Args:
-        log_probs: Log-probabilities, (N..., C). They are not checked to be normalised.
-        targets: Class numbers (indices from 0), (N...), integers of any dtype.
-        weight: A weight for each class, (C,).
+        log_probs: Log-probabilities, shape (N..., C). They are not checked to be normalised.
+        targets: Class numbers (indices from 0), shape (N...), integers of any dtype.
+        weight: A weight for each class, shape (C,).
         ignore_index: Examples with this class number are masked, in addition to those that `where` masks.
         axis: The class axis of `log_probs`.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -182,7 +183,7 @@ def nll_loss(
         sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). A label out of range makes its loss and gradient NaN. A true class of
+        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN. A true class of
         probability 0 has the loss inf.
 
     Raises:

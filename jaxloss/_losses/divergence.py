@@ -69,8 +69,7 @@ def kl_div(
     else:
         expect(some_probability(dtype), targets=targets)
         predictions = nan_unless(targets >= 0, predictions)
-    # The term of a target of probability 0 is 0. Both inputs are replaced before the maths, because the logarithm of 0
-    # or a prediction of -inf would make the derivatives NaN through the unused branch.
+    # A target of probability 0 has no term. Its inputs are replaced as well, because 0 * inf in a derivative is NaN.
     impossible = targets == (-jnp.inf if log_target else 0)
     targets, predictions = jnp.where(impossible, 1.0, targets), jnp.where(impossible, 0.0, predictions)
     probability, log_probability = (jnp.exp(targets), targets) if log_target else (targets, jnp.log(targets))

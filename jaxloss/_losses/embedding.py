@@ -44,15 +44,15 @@ def pairwise_distance(
     $$ d = \lVert a - b + \epsilon \rVert_p $$
 
     Args:
-        a: Vectors, (..., D).
-        b: Vectors, (..., D), or any shape that broadcasts with the shape of `a`.
+        a: Vectors, shape (..., D).
+        b: Vectors, shape (..., D), or any shape that broadcasts with the shape of `a`.
         p: The order of the norm, any real number. 0 counts the components that differ. inf and -inf give the largest
             and the smallest magnitude.
         eps: A number added to every component of the difference.
         keepdims: Whether the last axis remains, with size 1.
 
     Returns:
-        The distances, (...), in the inputs' dtype. The gradient at a distance of 0 is 0.
+        The distances, shape (...), in the inputs' dtype. The gradient at a distance of 0 is 0.
 
     Raises:
         ValueError: The shapes do not broadcast, or have no axis.
@@ -125,17 +125,18 @@ def cosine_embedding_loss(
        \cos = \frac{a \cdot b}{\sqrt{(\lVert a \rVert^2 + 10^{-12}) (\lVert b \rVert^2 + 10^{-12})}} $$
 
     Args:
-        embeddings1: First vectors $a$, (N..., D).
-        embeddings2: Second vectors $b$, (N..., D), or any shape with as many axes that broadcasts with the first.
-        targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, (N...). Any other number has the loss 0,
-            as in PyTorch.
+        embeddings1: First vectors $a$, shape (N..., D).
+        embeddings2: Second vectors $b$, shape (N..., D), or any shape with the same number of axes that broadcasts with
+            the first.
+        targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, shape (N...). Any other number has the
+            loss 0, as in PyTorch.
         margin: The largest cosine $m$ at which dissimilar vectors have no loss, in [-1, 1].
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the pairs that take part, (N...). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each pair, (N...). See [`reduce`][jaxloss.reduce].
+        where: True for the pairs that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each pair, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). Vectors of zeros have a cosine of 0.
+        A scalar, or the losses of shape (N...). Vectors of zeros have a cosine of 0.
 
     Raises:
         ValueError: Shapes do not match.
@@ -188,21 +189,21 @@ def triplet_margin_loss(
     $$ \ell = \max(0, d(a, p) - d(a, n) + m) $$
 
     Args:
-        anchor: Anchors $a$, (N..., D).
-        positive: Positives $p$, (N..., D): vectors that should be close to the anchors.
-        negative: Negatives $n$, (N..., D): vectors that should be far from the anchors. The three arrays have as many
-            axes, and broadcast.
+        anchor: Anchors $a$, shape (N..., D).
+        positive: Positives $p$, shape (N..., D): vectors that should be close to the anchors.
+        negative: Negatives $n$, shape (N..., D): vectors that should be far from the anchors. The three arrays have the
+            same number of axes and broadcast.
         margin: The margin $m$, above 0, in the units of the distance.
         p: The order of the norm. See [`pairwise_distance`][jaxloss.pairwise_distance].
         eps: A number added to every component of a difference.
         swap: Whether the distance from the positive to the negative replaces the anchor's where it is smaller.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the triplets that take part, (N...). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each triplet, (N...). See [`reduce`][jaxloss.reduce].
+        where: True for the triplets that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each triplet, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). Where the distances differ by exactly the margin, the gradient passes, as in
-        PyTorch.
+        A scalar, or the losses of shape (N...). Where the distances differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
         ValueError: The shapes do not broadcast, or the margin is not above 0.
@@ -248,12 +249,12 @@ def triplet_margin_with_distance_loss(
     $$ \ell = \max(0, d(a, p) - d(a, n) + m) $$
 
     Args:
-        anchor: Anchors $a$, (N..., D), or any shape that the distance function takes.
+        anchor: Anchors $a$, shape (N..., D), or any shape that the distance function takes.
         positive: Positives $p$, shaped like the anchors: examples that should be close to the anchors.
         negative: Negatives $n$, shaped like the anchors: examples that should be far from the anchors. The three arrays
-            have as many axes, and broadcast.
-        distance_function: A function that takes two batches and returns one distance per pair, (N...). If None, it is
-            [`pairwise_distance`][jaxloss.pairwise_distance].
+            have the same number of axes and broadcast.
+        distance_function: A function that takes two batches and returns one distance per pair, shape (N...). If None,
+            it is [`pairwise_distance`][jaxloss.pairwise_distance].
         margin: The margin $m$, above 0, in the units of the distance.
         swap: Whether the distance from the positive to the negative replaces the anchor's where it is smaller.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -261,8 +262,8 @@ def triplet_margin_with_distance_loss(
         sample_weight: The weight of each triplet, in the distances' shape. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). Where the distances differ by exactly the margin, the gradient passes, as in
-        PyTorch.
+        A scalar, or the losses of shape (N...). Where the distances differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
         ValueError: The shapes do not broadcast, the margin is not above 0, or the distances' shape is not the beginning
@@ -326,7 +327,8 @@ def _triplet(
     shape = jax.eval_shape(measure, *[jax.ShapeDtypeStruct(common, like.dtype)] * 2).shape
     if shape != common[: len(shape)]:
         raise ValueError(
-            f"`distance_function` returns shape {shape} for inputs of shape {common}, which must begin so."
+            f"`distance_function` returns shape {shape} for inputs of shape {common}, but must return one distance per "
+            f"pair, such as {common[:-1]}."
         )
     keep = mask(where, shape)
     first, second, third = (filled(array, keep, 0.0) for array in vectors)

@@ -59,6 +59,7 @@ def poisson_nll_loss(
 
     Source: `torch.nn.PoissonNLLLoss`.
     """
+    # Masked rates and counts are filled with 1, whose logarithms are finite.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(NOT_NEGATIVE, targets=targets)
     if log_input:
@@ -67,7 +68,7 @@ def poisson_nll_loss(
         expect(NOT_NEGATIVE, predictions=predictions)
         rates, log_rates = predictions, _log_plus(predictions, option("eps", eps, predictions))
     if full:
-        # Stirling's t log t - t goes into the product with t, where large terms do not meet as inf - inf.
+        # The terms t log t - t join the product with t: for large counts they would overflow and meet as inf - inf.
         log_counts, counted = _log_counts(targets)
         rates = rates + (log_counts + counted * math.log(2 * math.pi)) / 2
         log_rates = log_rates - (log_counts - counted)
@@ -161,7 +162,9 @@ def gaussian_nll_loss(
     (predictions, targets, var), dtype = floats(predictions=predictions, targets=targets, var=var)
     shape, keep = predictions.shape, mask(where, predictions.shape)
     if targets.shape != shape[predictions.ndim - targets.ndim :]:
-        raise ValueError(f"`targets` has shape {targets.shape}, but `predictions` ends in no such shape: {shape}.")
+        raise ValueError(
+            f"`targets` has shape {targets.shape}, but must have the predictions' {shape}, or lack leading axes of it."
+        )
     targets = jnp.broadcast_to(targets, shape)
     var = _variance(var, shape, option("eps", eps, predictions, above=0), keep)
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
@@ -189,7 +192,7 @@ def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array
             f"`var` has shape {var.shape}, but must have the predictions' {shape}, or lack the last axis of it, or "
             "have axes of size 1 instead, or be one number."
         )
-    var = filled(var, keep, 1.0)
+    var = filled(var, keep, 1.0)  # a masked variance of 0 must not divide
     expect(NOT_NEGATIVE, var=var)
     return _floored(var, eps)
 

@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear map of hidden states, the loss of a language model."""
+"""Cross-entropy of a linear map of hidden states."""
 
 from typing import NamedTuple
 
@@ -70,14 +70,14 @@ def linear_cross_entropy(
     exist, neither for the value nor for any derivative. It is the loss of a language model.
 
     Args:
-        hidden: Hidden states of the tokens, (N..., D).
-        kernel: The weights of the linear map: (D, V), as in `nnx.Linear`; `embedding.T` for tied weights, which XLA
-            copies on CPUs if there is more than one chunk; or (D, K..., V) for K heads, as in `nnx.LinearGeneral`. If
-            its dtype differs from that of `hidden`, both are promoted, which copies one of them.
-        targets: Class numbers (indices from 0), (N...) or (N..., K...), integers of any dtype; or probabilities,
+        hidden: Hidden states of the tokens, shape (N..., D).
+        kernel: The weights of the linear map, shape (D, V), as in `nnx.Linear`; or (D, K..., V) for K heads, as in
+            `nnx.LinearGeneral`. Tied weights are `embedding.T`, which XLA copies on CPUs if there is more than one
+            chunk. If its dtype differs from that of `hidden`, both are promoted, which copies one of them.
+        targets: Class numbers (indices from 0), shape (N...) or (N..., K...), integers of any dtype; or probabilities,
             floating, with a last axis of V.
-        bias: A number added to each logit, (V,) or (K..., V).
-        weight: A weight for each class, (V,). Its cost is negligible.
+        bias: A number added to each logit, shape (V,) or (K..., V).
+        weight: A weight for each class, shape (V,). Its cost is negligible.
         ignore_index: Tokens with this class number are masked, in addition to those that `where` masks.
         label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / V for every class. It
             costs one more pass over each chunk of logits.
@@ -99,8 +99,8 @@ def linear_cross_entropy(
         sample_weight: The weight of each token. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...) or (N..., K...). They are float32 for low-precision inputs too, because the
-        logits are float32. A label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
+        A scalar, or the losses of shape (N...) or (N..., K...). They are float32 for low-precision inputs too, because
+        the logits are float32. A label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
 
     Raises:
         ValueError: Shapes do not match, an option is out of range, or the implementation is unknown.
@@ -270,7 +270,7 @@ def _loss_and_stats(
 def _matched(
     hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."] | None]:
-    """Check that the arrays of the linear map fit, and give `hidden` and `kernel` one dtype."""
+    """The arrays of the linear map, with shapes that fit; hidden and kernel are promoted to one dtype."""
     hidden, kernel = floating("hidden", hidden), floating("kernel", kernel)
     if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
         fix = ": use `kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""

@@ -44,19 +44,19 @@ def multi_margin_loss(
     $$ \ell = \frac{w_y}{C} \sum_{c \ne y} \max(0, m - x_y + x_c)^p $$
 
     Args:
-        predictions: Scores $x$, (N..., C) or (C,).
-        targets: Class numbers $y$ (indices from 0), (N...). One example has the shape () or (1,).
+        predictions: Scores $x$, shape (N..., C) or (C,).
+        targets: Class numbers $y$ (indices from 0), shape (N...). One example has the shape () or (1,).
         p: The exponent, 1 or 2.
         margin: The margin $m$, in the units of the scores.
-        weight: A weight $w$ for each class, (C,). An example has the weight of its true class. The weights do not enter
-            the mean's denominator.
+        weight: A weight $w$ for each class, shape (C,). An example has the weight of its true class. The weights do not
+            enter the mean's denominator.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the examples that take part, (N...). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each example, (N...). See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). A label out of range makes its loss and gradient NaN. Where the true class
-        leads a class by exactly the margin, the gradient is 0.
+        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN. Where the true
+        class leads another class by exactly the margin, the gradient is 0.
 
     Raises:
         ValueError: Shapes do not match, the class axis is empty, or `p` is not 1 or 2.
@@ -113,17 +113,17 @@ def multilabel_margin_loss(
     $$ \ell = \frac1C \sum_{j \in Y} \sum_{c \notin Y} \max(0, 1 - x_j + x_c) $$
 
     Args:
-        predictions: Scores $x$, (N..., C).
-        targets: Lists $Y$ of the true classes' numbers, (N..., C). The first -1 ends a list, and later entries are
-            ignored. A class that is listed twice counts twice.
+        predictions: Scores $x$, shape (N..., C).
+        targets: Lists $Y$ of the true classes' numbers, shape (N..., C). The first -1 ends a list, and later entries
+            are ignored. A class that is listed twice counts twice.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the examples that take part, (N...). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each example, (N...). See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N...). A label out of range makes the loss and the gradient of its example NaN. Where
-        a true class leads another class by exactly 1, the gradient is 0. The time grows with the largest number of true
-        classes in an example, and the memory does not.
+        A scalar, or the losses of shape (N...). A label out of range makes the loss and the gradient of its example
+        NaN. Where a true class leads another class by exactly 1, the gradient is 0. The time grows with the largest
+        number of true classes in an example, and the memory does not.
 
     Raises:
         ValueError: The shapes differ, or the class axis is empty.
@@ -142,7 +142,7 @@ def multilabel_margin_loss(
     same_shape(predictions=predictions, targets=numbers)
     keep = mask(where, predictions.shape[:-1])
     predictions, numbers = filled(predictions, keep, 0.0), filled(numbers, keep, -1)
-    listed = jnp.cumsum(numbers == -1, -1) == 0
+    listed = jnp.cumsum(numbers == -1, -1) == 0  # True before the first -1
     classes = predictions.shape[-1]
     domain = Domain(
         f"a class number from 0 to {classes - 1}, or -1 to end the list",
@@ -239,6 +239,7 @@ def hinge_embedding_loss(
 
     Source: `torch.nn.HingeEmbeddingLoss`.
     """
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(SIGN, targets=targets)
     dissimilar = clamp_min(option("margin", margin, predictions) - predictions)
@@ -277,8 +278,8 @@ def margin_ranking_loss(
         sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. Where the scores differ by exactly the margin, the gradient
-        passes, as in PyTorch.
+        A scalar, or the losses in the inputs' shape. Where the scores differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
         ValueError: The shapes differ.
@@ -294,6 +295,7 @@ def margin_ranking_loss(
     arrays, dtype = floats(predictions1=predictions1, predictions2=predictions2, targets=targets)
     same_shape(predictions1=arrays[0], predictions2=arrays[1], targets=arrays[2])
     keep = mask(where, arrays[0].shape)
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     first, second, targets = (filled(array, keep, 1.0) for array in arrays)
     expect(SIGN, targets=targets)
     losses = clamp_min(option("margin", margin, first) - targets * (first - second))

@@ -45,25 +45,25 @@ def ctc_loss(
     which is correct only through a log-softmax.
 
     Args:
-        log_probs: Log-probabilities, (N, T, C), or (T, C) for one sequence, for example from
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, for example from
             [`log_softmax`][jaxloss.log_softmax]. Frames past the end of a sequence are ignored, and so are classes that
             are neither blank nor label.
         targets: Class numbers (indices from 0), integers of any dtype: (N, S), padded with any integers; (S,) for one
             sequence; or one axis with the labels of all sequences in turn, if `target_lengths` are known at trace time.
-        input_lengths: The number of frames of each sequence, from 0 to T, (N,).
-        target_lengths: The number of labels of each sequence, from 0 to S, (N,).
+        input_lengths: The number of frames of each sequence, from 0 to T, shape (N,).
+        target_lengths: The number of labels of each sequence, from 0 to S, shape (N,).
         blank: The class of a frame without a label.
         zero_infinity: Whether a sequence that is too short for its labels has the loss 0, without a gradient.
         time_major: Whether `log_probs` are (T, N, C), as in PyTorch.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce]. Only the mean divides by the number of
             labels.
-        where: True for the sequences that take part, (N,). See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each sequence, (N,). See [`reduce`][jaxloss.reduce].
+        where: True for the sequences that take part, shape (N,). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each sequence, shape (N,). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses, (N,). Labels without a path have the loss inf and a gradient of 0, and so have paths
-        with a log-probability under -3e8 (in float32). A label that is the blank or no class, a length out of range,
-        and a log-probability that is NaN or inf make the loss of their sequence NaN.
+        A scalar, or the losses of shape (N,). Labels without a path have the loss inf and a gradient of 0, and so have
+        paths with a log-probability under -3e8 (in float32). A label that is the blank or no class, a length out of
+        range, and a log-probability that is NaN or inf make the loss of their sequence NaN.
 
     Raises:
         ValueError: Shapes do not match, the blank is no class, or the targets have one axis for all sequences and the
@@ -110,10 +110,10 @@ class CTCAlignment(NamedTuple):
     """Alignment of a sequence's labels with its frames.
 
     Attributes:
-        path: The class of every frame on the most probable path, a label or the blank, (N, T). It is -1 past the end of
-            a sequence, and in every frame of a sequence without a path.
-        score: The log-probability of that path, (N,). It is -inf without a path, and NaN where `ctc_loss` is NaN.
-        posterior: The probability of each class in each frame, over all paths, (N, T, C). It is 0 past the end.
+        path: The class of every frame on the most probable path, a label or the blank, shape (N, T). It is -1 past the
+            end of a sequence, and in every frame of a sequence without a path.
+        score: The log-probability of that path, shape (N,). It is -inf without a path, and NaN where `ctc_loss` is NaN.
+        posterior: The probability of each class in each frame, over all paths, shape (N, T, C). It is 0 past the end.
     """
 
     path: Int[Array, "*frames"]
@@ -133,10 +133,11 @@ def ctc_alignment(
     """Alignment of labels with frames: the most probable path, and the class probabilities of each frame.
 
     Args:
-        log_probs: Log-probabilities, (N, T, C), or (T, C) for one sequence, as for [`ctc_loss`][jaxloss.ctc_loss].
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, as for
+            [`ctc_loss`][jaxloss.ctc_loss].
         targets: Class numbers (indices from 0), in any form that `ctc_loss` takes.
-        input_lengths: The number of frames of each sequence, (N,).
-        target_lengths: The number of labels of each sequence, (N,).
+        input_lengths: The number of frames of each sequence, shape (N,).
+        target_lengths: The number of labels of each sequence, shape (N,).
         blank: The class of a frame without a label.
         time_major: Whether `log_probs` are (T, N, C). The path is then (T, N), and the posterior (T, N, C).
 
@@ -183,13 +184,15 @@ def ctc_greedy_decode(
     """Labels of the most probable class in every frame, with repetitions merged and blanks dropped.
 
     Args:
-        log_probs: Log-probabilities, (N, T, C), or (T, C) for one sequence. Any scores that order the classes will do.
-        input_lengths: The number of frames of each sequence, (N,).
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence. Any scores that order the classes
+            will do.
+        input_lengths: The number of frames of each sequence, shape (N,).
         blank: The class of a frame without a label.
         time_major: Whether `log_probs` are (T, N, C).
 
     Returns:
-        The labels, (N, T), padded with the blank, which is no label; and the number of labels of each sequence, (N,).
+        The labels, shape (N, T), padded with the blank, which is no label; and the number of labels of each sequence,
+        (N,).
 
     Raises:
         ValueError: Shapes do not match, or the blank is no class.
