@@ -46,7 +46,8 @@ VECTORS = [
             f(4, 3), f(4, 3), f(4, 3), distance_function=lambda x, y: jnp.sum(x - y, 0)
         ),
         ValueError,
-        "`distance_function` returns shape (3,) for inputs of shape (4, 3), which must begin so.",
+        "`distance_function` returns shape (3,) for inputs of shape (4, 3), but must return one distance per "
+        "pair, such as (4,).",
     ),
     row(
         "cosine_embedding_loss-other_number_of_axes",
