@@ -73,7 +73,7 @@ def linear_cross_entropy(
         hidden: Hidden states of the tokens, shape (N..., D).
         kernel: The weights of the linear map, shape (D, V), as in `nnx.Linear`; or (D, K..., V) for K heads, as in
             `nnx.LinearGeneral`. Tied weights are `embedding.T`, which XLA copies on CPUs if there is more than one
-            chunk. If its dtype differs from that of `hidden`, both are promoted, which copies one of them.
+            chunk. If the dtypes of `kernel` and `hidden` differ, both are promoted, which copies one of them.
         targets: Class numbers (indices from 0), shape (N...) or (N..., K...), integers of any dtype; or probabilities,
             floating, with a last axis of V.
         bias: A number added to each logit, shape (V,) or (K..., V).
