@@ -13,7 +13,7 @@ import jax
 import jaxtyping
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))  # for `import cases`, and for the hook below
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "support"))  # for `import cases`, and for the import hook
 jaxtyping.install_import_hook("jaxloss", "typecheck.checked")
 
 
