@@ -73,9 +73,8 @@ def translations(text: str) -> list[list[str]]:
 def finished(*pages: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}  # conftest's devices
     command = [sys.executable, "-W", "error", __file__, *map(str, pages)]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("name", variants(interpreters(), lambda name: name == "first pages"))
