@@ -25,7 +25,7 @@ class Case:
     make: Callable[[np.random.Generator, Inputs], Arrays]
     """Inputs for an `Inputs`: predictions first."""
     element: str = "number"
-    """What has one loss: a number, an example, a token, a pair, a triplet, a sequence, ..."""
+    """The thing that has one loss, as the table of the family's page says: a number, a token, a pair, ..."""
     options: tuple[Options, ...] = ({},)
     """Option sets; `class_weight` stands for an array that depends on the inputs."""
     inputs: Mapping[str, Inputs] = field(default_factory=lambda: EXAMPLES)

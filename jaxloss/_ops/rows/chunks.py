@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Integer, Shaped
 
+from jaxloss._core.class_axis import varying
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
 from jaxloss._ops.rows.problem import Head, Tokens
@@ -137,6 +138,5 @@ def _zeros(term: jax.ShapeDtypeStruct, shape: tuple[int, ...] | None) -> Values:
 
 def _varying(zeros: Values, term: jax.ShapeDtypeStruct) -> Values:
     """In `shard_map` a loop's state must be told that it will differ from device to device, as its terms do."""
-    manual = term.manual_axis_type
-    varying: tuple[str, ...] = () if manual is None else tuple(manual.varying)
-    return cast(Values, lax.pcast(zeros, varying, to="varying")) if varying else zeros
+    axes = tuple(sorted(varying(term)))
+    return cast(Values, lax.pcast(zeros, axes, to="varying")) if axes else zeros

@@ -20,6 +20,7 @@ CASES = [
     Case(
         jaxloss.BCELoss,
         inputs.probabilities,
+        element="answer",
         options=({}, {"weight": class_weight}),
         inputs={name: ELEMENTS[name] for name in ("batched", "unbatched", "vector", "extra")},
         edges=([0.0, 0, 1, 1, 0.5, 1 - 2**-8], [0.0, 1, 0, 1, 0.5, 1]),
@@ -39,6 +40,7 @@ CASES = [
     Case(
         jaxloss.BCEWithLogitsLoss,
         inputs.logits_and_probabilities,
+        element="answer",
         options=({}, {"pos_weight": class_weight}, {"weight": class_weight, "pos_weight": class_weight}),
         inputs=ELEMENTS,
         edges=([0.0, 0, 1e4, -1e4, 1e4, -1e4, 17, -88], [0.0, 1, 0, 1, 1, 0, 1, 0]),
@@ -56,6 +58,7 @@ CASES = [
     Case(
         jaxloss.SoftMarginLoss,
         inputs.scores_and_signs,
+        element="answer",
         inputs={name: inputs for name, inputs in ELEMENTS.items() if name != "huge"},  # PyTorch's is inf there
         edges=([0.0, 0, 80, -80], [1.0, -1, 1, 1]),
         accuracy=(Subject(gold.soft_margin_loss, points.scores_and_signs, inputs.scores_and_signs, ulps=(3, 3)),),

@@ -22,7 +22,7 @@ CASES = [
     Case(
         jaxloss.CrossEntropyLoss,
         inputs.logits_and_labels,
-        element="label",
+        element="example",
         options=(
             {},
             {"label_smoothing": 0.125},
@@ -109,7 +109,7 @@ CASES = [
     Case(
         jaxloss.CrossEntropyLoss,
         inputs.scores_and_labels,
-        element="label",
+        element="example",
         variant="ignoring_a_class",
         options=({"weight": class_weight, "label_smoothing": 0.25, "ignore_index": 0},),
         inputs={name: MANY_EXAMPLES[name] for name in ("batched", "extra")},
@@ -118,7 +118,7 @@ CASES = [
     Case(
         jaxloss.CrossEntropyLoss,
         inputs.logits_and_soft_labels,
-        element="label",
+        element="example",
         variant="probabilities",
         options=(
             {},
@@ -144,7 +144,7 @@ CASES = [
     Case(
         jaxloss.NLLLoss,
         inputs.logits_and_labels,
-        element="label",
+        element="example",
         options=({}, {"weight": class_weight}),
         inputs=MANY_EXAMPLES,
         edges=([[0.0, -INF, -1], [-INF, 0, 0]], [0, 1]),

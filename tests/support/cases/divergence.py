@@ -15,6 +15,7 @@ CASES = [
     Case(
         jaxloss.KLDivLoss,
         inputs.log_probs_and_probs,
+        element="term",
         inputs=ELEMENTS,
         edges=([-1.0, -30, 0, -2], [0.0, 1, 1, 0.5]),
         differentiable=(0, 1),
@@ -27,6 +28,7 @@ CASES = [
         inputs.two_log_probs,
         variant="log",
         options=({"log_target": True},),
+        element="term",
         inputs=ELEMENTS,
         edges=([-1.0, -30, 0, -2], [-200.0, 0, 0, -2]),
         differentiable=(0, 1),

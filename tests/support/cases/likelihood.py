@@ -17,6 +17,7 @@ CASES = [
     Case(
         jaxloss.PoissonNLLLoss,
         inputs.counts,
+        element="count",
         options=({}, {"full": True}),
         inputs=ELEMENTS,
         edges=([0.0, 0, 1, -30, 8], [0.0, 1, 1, 0, 2]),
@@ -30,6 +31,7 @@ CASES = [
     Case(
         jaxloss.PoissonNLLLoss,
         inputs.rates,
+        element="count",
         variant="rate",
         options=({"log_input": False}, {"log_input": False, "full": True, "eps": 0.125}),
         inputs=ELEMENTS,

@@ -92,6 +92,7 @@ CASES = [
     Case(
         jaxloss.HingeEmbeddingLoss,
         inputs.scores_and_signs,
+        element="distance",
         options=({}, {"margin": 0.25}),
         inputs=ELEMENTS,
         edges=([0.0, 1, 1, 0.25, 2, 3, 0.5], [1.0, -1, 1, -1, -1, 0, 0]),
@@ -104,7 +105,7 @@ CASES = [
     Case(
         jaxloss.MarginRankingLoss,
         inputs.scores_scores_signs,
-        element="pair",
+        element="comparison",
         options=({}, {"margin": 0.25}),
         inputs=ELEMENTS,
         edges=([0.0, 1, 1, 0.25], [0.0, 0, 1, 0], [1.0, -1, 1, 1]),
