@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 import jax  # noqa: E402  # the path is set above
 import numpy as np  # noqa: E402
@@ -23,7 +23,8 @@ from inputs import Inputs  # noqa: E402
 from measure import Wanted, computed, faults, numbers, truths, units_of_last_place  # noqa: E402
 from peers import PEERS  # noqa: E402
 from points import Kind  # noqa: E402
-from subjects import DTYPES, SUBJECTS, Arrays, Subject, given  # noqa: E402
+from subject import DTYPES, Arrays, Subject, given  # noqa: E402
+from subjects import SUBJECTS  # noqa: E402
 
 PAGE = HERE.parent.parent / "docs/numerics.md"
 NAMES = {"torch": "PyTorch", "optax": "optax", "keras": "Keras"}
