@@ -11,6 +11,7 @@ from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
 from jaxloss._core.elementwise import TINY, overflow_safe_mean, softplus, times
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Values, Weight
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@program("weight")
 def binary_cross_entropy(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -100,6 +102,7 @@ def _clamped_cross_entropy_jvp(
     return -(t * log_x + (1 - t) * log_rest), slope * x_dot + (log_rest - log_x) * t_dot
 
 
+@program("weight", "pos_weight")
 def binary_cross_entropy_with_logits(
     logits: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -151,6 +154,7 @@ class BCEWithLogitsLoss(Loss, fn=binary_cross_entropy_with_logits):
     reduction: Reduction = static("mean")
 
 
+@program()
 def soft_margin_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -195,6 +199,7 @@ class SoftMarginLoss(Loss, fn=soft_margin_loss):
     reduction: Reduction = static("mean")
 
 
+@program("weight")
 def multilabel_soft_margin_loss(
     logits: Float[ArrayLike, "*batch classes"],
     targets: Shaped[ArrayLike, "*batch classes"],

@@ -4,11 +4,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
-from jaxloss._core.arguments import floating, floats, has_axis
+from jaxloss._core.arguments import Number, floating, floats, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import expect, log_probabilities
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -19,6 +20,7 @@ from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_opti
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "log_softmax", "nll_loss"]
 
 
+@program("weight", label_smoothing=Number(at_least=0, at_most=1, off=0), z_loss=Number(off=0))
 def cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],
@@ -120,6 +122,7 @@ def _reduced(
     return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
 
 
+@program()
 def log_softmax(
     logits: Float[ArrayLike, "*shape"], *, axis: int = -1, axis_name: AxisName | None = None
 ) -> Float[Array, "*shape"]:
@@ -154,6 +157,7 @@ def log_softmax(
     return log_softmax_op.log_softmax(logits, classes).astype(logits.dtype)
 
 
+@program("weight")
 def nll_loss(
     log_probs: Float[ArrayLike, "..."],
     targets: Integer[ArrayLike, "..."],

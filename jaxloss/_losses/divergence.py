@@ -10,6 +10,7 @@ from jaxloss._core.arguments import paired
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import expect, log_probabilities, some_probability
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Weight
@@ -20,6 +21,7 @@ BatchReduction: TypeAlias = Reduction | Literal["batchmean"]
 """The reductions of `kl_div`: those of every loss, and PyTorch's "batchmean"."""
 
 
+@program()
 def kl_div(
     log_predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],

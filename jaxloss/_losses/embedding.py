@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._core.arguments import broadcast_shape, filled, floats, mask, option
+from jaxloss._core.arguments import Number, broadcast_shape, filled, floats, mask, option
 from jaxloss._core.domains import SIGN, expect
 from jaxloss._core.elementwise import TINY, clamp_min
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -31,6 +32,7 @@ __all__ = [
 Distance = Callable[[Values, Values], Values]
 
 
+@program(eps=Number())
 def pairwise_distance(
     a: Float[ArrayLike, "*#shape"],
     b: Float[ArrayLike, "*#shape"],
@@ -69,10 +71,11 @@ def pairwise_distance(
     a, b = _aligned(a, b)
     if a.ndim == 0:
         raise ValueError("`a` and `b` have no axes, but a vector has one.")
-    distances = distance(a, b, option("eps", eps, like), p)
+    distances = distance(a, b, jnp.asarray(eps, like.dtype), p)
     return (distances[..., None] if keepdims else distances).astype(dtype)
 
 
+@program(eps=Number(at_least=0))
 def cosine_similarity(
     a: Float[ArrayLike, "*#shape"], b: Float[ArrayLike, "*#shape"], *, axis: int = -1, eps: Scalar = 1e-8
 ) -> Float[Array, "..."]:
@@ -105,10 +108,11 @@ def cosine_similarity(
         raise ValueError(f"`axis` is {axis}, but the vectors broadcast to {a.ndim} axes.")
     size = max(a.shape[axis], b.shape[axis])
     a, b = (jnp.repeat(x, size, axis) if x.shape[axis] < size else x for x in (a, b))
-    cosines = cosine(a, b, option("eps", eps, like, at_least=0), 0.0, axis)
+    cosines = cosine(a, b, jnp.asarray(eps, like.dtype), 0.0, axis)
     return jnp.squeeze(cosines, axis).astype(dtype)
 
 
+@program(margin=Number())
 def cosine_embedding_loss(
     embeddings1: Float[ArrayLike, "*#batch #width"],
     embeddings2: Float[ArrayLike, "*#batch #width"],
@@ -159,7 +163,7 @@ def cosine_embedding_loss(
     targets = filled(targets, keep, 1.0)
     expect(SIGN, targets=targets)
     cosines = cosine(first, second, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
-    dissimilar = clamp_min(cosines - option("margin", margin, a))
+    dissimilar = clamp_min(cosines - jnp.asarray(margin, a.dtype))
     losses = jnp.where(targets == 1, 1 - cosines, jnp.where(targets == -1, dissimilar, 0.0))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
@@ -171,6 +175,7 @@ class CosineEmbeddingLoss(Loss, fn=cosine_embedding_loss):
     reduction: Reduction = static("mean")
 
 
+@program(margin=Number(above=0), eps=Number())
 def triplet_margin_loss(
     anchor: Float[ArrayLike, "*#batch #width"],
     positive: Float[ArrayLike, "*#batch #width"],
@@ -218,7 +223,7 @@ def triplet_margin_loss(
     Convolutional Neural Networks", 2016.
     """
     (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
-    norm = partial(distance, eps=option("eps", eps, like), p=p)
+    norm = partial(distance, eps=jnp.asarray(eps, like.dtype), p=p)
     return _triplet(anchor, positive, negative, norm, margin, swap, reduction, where, sample_weight)
 
 
@@ -291,6 +296,7 @@ def triplet_margin_with_distance_loss(
             sample_weight=sample_weight,
         )
     (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
+    margin = option("margin", margin, like, above=0)
 
     def widened(a: Values, b: Values) -> Values:
         """The given distance, in the dtype of the maths: float32 for low-precision vectors."""
@@ -321,7 +327,6 @@ def _triplet(
 ) -> Float[Array, "..."]:
     """The triplet loss for any distance, shared by both public functions."""
     (like, *_), dtype = floats(anchor=anchor, positive=positive, negative=negative)
-    margin = option("margin", margin, like, above=0)
     vectors = [jnp.asarray(array) for array in (anchor, positive, negative)]
     common = broadcast_shape(anchor=vectors[0], positive=vectors[1], negative=vectors[2])
     shape = jax.eval_shape(measure, *[jax.ShapeDtypeStruct(common, like.dtype)] * 2).shape
@@ -335,7 +340,7 @@ def _triplet(
     near, far = measure(first, second), measure(first, third)
     if swap:
         far = jnp.minimum(far, measure(second, third))
-    return reduce(clamp_min(near - far + margin), reduction, where, sample_weight, dtype=dtype)
+    return reduce(clamp_min(near - far + jnp.asarray(margin, like.dtype)), reduction, where, sample_weight, dtype=dtype)
 
 
 def _aligned(a: Float[ArrayLike, "*#shape"], b: Float[ArrayLike, "*#shape"]) -> tuple[Values, Values]:

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
 
-from jaxloss._core.arguments import filled, floats, mask, option, paired
+from jaxloss._core.arguments import Number, filled, floats, mask, paired
 from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import NOT_NEGATIVE, expect
 from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import times_log
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -20,6 +21,7 @@ from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
 __all__ = ["GaussianNLLLoss", "PoissonNLLLoss", "gaussian_nll_loss", "poisson_nll_loss"]
 
 
+@program(eps=Number())
 def poisson_nll_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -66,7 +68,7 @@ def poisson_nll_loss(
         rates, log_rates = jnp.exp(predictions), predictions
     else:
         expect(NOT_NEGATIVE, predictions=predictions)
-        rates, log_rates = predictions, _log_plus(predictions, option("eps", eps, predictions))
+        rates, log_rates = predictions, _log_plus(predictions, jnp.asarray(eps, predictions.dtype))
     if full:
         # The terms t log t - t join the product with t: for large counts they would overflow and meet as inf - inf.
         log_counts, counted = _log_counts(targets)
@@ -119,6 +121,7 @@ class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
     reduction: Reduction = static("mean")
 
 
+@program(eps=Number(above=0))
 def gaussian_nll_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "..."],
@@ -168,7 +171,7 @@ def gaussian_nll_loss(
             f"`targets` has shape {targets.shape}, but must have the predictions' {shape}, or lack leading axes of it."
         )
     targets = jnp.broadcast_to(targets, shape)
-    var = _variance(var, shape, option("eps", eps, predictions, above=0), keep)
+    var = _variance(var, shape, jnp.asarray(eps, predictions.dtype), keep)
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
     constant = math.log(2 * math.pi) / 2 if full else 0.0
     losses = jnp.log(var) / 2 + _squared_over(error, var) + constant

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from jaxloss._core.arguments import floating, option
+from jaxloss._core.arguments import Number, floating
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import labels
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
 from jaxloss._core.types import Mask, Reduction, Scalar, Weight
@@ -46,6 +47,16 @@ class TokenStats(NamedTuple):
     log_sum: Float[Array, "..."]
 
 
+linear_program = program(
+    "bias",
+    "weight",
+    label_smoothing=Number(at_least=0, at_most=1, off=0),
+    z_loss=Number(off=0),
+    logit_softcap=Number(above=0),
+)
+
+
+@linear_program
 def linear_cross_entropy(
     hidden: Hidden,
     kernel: Kernel,
@@ -142,6 +153,7 @@ def linear_cross_entropy(
     return loss
 
 
+@linear_program
 def linear_cross_entropy_with_stats(
     hidden: Hidden,
     kernel: Kernel,
@@ -244,7 +256,7 @@ def _loss_and_stats(
     axis = class_axis(len(shape), axis_name, kernel=kernel)
     logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
     options = cross_entropy_options(logits, axis, weight, label_smoothing, z_loss)
-    softcap = None if logit_softcap is None else option("logit_softcap", logit_softcap, logits, above=0)
+    softcap = None if logit_softcap is None else jnp.asarray(logit_softcap, logits.dtype)
     targets, count = jnp.asarray(targets), None
     if jnp.issubdtype(targets.dtype, jnp.floating):
         target = Probabilities.of(targets, logits, axis, where, ignore_index)

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real, Shaped
 
-from jaxloss._core.arguments import filled, floats, has_axis, mask, option, paired, same_shape
+from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_numbers, class_weight, labels, signed
 from jaxloss._core.domains import SIGN, Domain, expect, within
 from jaxloss._core.elementwise import clamp_min, hinge, overflow_safe_mean
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@program("weight", margin=Number())
 def multi_margin_loss(
     predictions: Float[ArrayLike, "*batch classes"],
     targets: Integer[ArrayLike, "*batch"] | Integer[ArrayLike, "1"],
@@ -72,7 +74,7 @@ def multi_margin_loss(
     """
     (predictions,), dtype = floats(predictions=predictions)
     axis = ClassAxis(has_axis("predictions", predictions))
-    margin = option("margin", margin, predictions)
+    margin = jnp.asarray(margin, predictions.dtype)
     if p not in (1, 2):
         raise ValueError(f"`p` is {p!r}, but must be 1 or 2.")
     targets = class_numbers(targets)
@@ -100,6 +102,7 @@ class MultiMarginLoss(Loss, fn=multi_margin_loss):
     reduction: Reduction = static("mean")
 
 
+@program()
 def multilabel_margin_loss(
     predictions: Float[ArrayLike, "*batch classes"],
     targets: Integer[ArrayLike, "*batch classes"],
@@ -208,6 +211,7 @@ def _pairwise_hinge_jvp(
     return (losses, slope), (overflow_safe_mean(slope * tangents[0], -1)[..., 0], jnp.zeros_like(slope))
 
 
+@program(margin=Number())
 def hinge_embedding_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -246,7 +250,7 @@ def hinge_embedding_loss(
     # Masked elements are filled with 1, a label in the domain that `checked` tests.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(SIGN, targets=targets)
-    dissimilar = clamp_min(option("margin", margin, predictions) - predictions)
+    dissimilar = clamp_min(jnp.asarray(margin, predictions.dtype) - predictions)
     losses = jnp.where(targets == 1, predictions, jnp.where(targets == -1, dissimilar, predictions + dissimilar))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
@@ -258,6 +262,7 @@ class HingeEmbeddingLoss(Loss, fn=hinge_embedding_loss):
     reduction: Reduction = static("mean")
 
 
+@program(margin=Number())
 def margin_ranking_loss(
     predictions1: Float[ArrayLike, "*shape"],
     predictions2: Float[ArrayLike, "*shape"],
@@ -302,7 +307,7 @@ def margin_ranking_loss(
     # Masked elements are filled with 1, a label in the domain that `checked` tests.
     first, second, targets = (filled(array, keep, 1.0) for array in arrays)
     expect(SIGN, targets=targets)
-    losses = clamp_min(option("margin", margin, first) - targets * (first - second))
+    losses = clamp_min(jnp.asarray(margin, first.dtype) - targets * (first - second))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._core.arguments import option, paired
+from jaxloss._core.arguments import Number, paired
 from jaxloss._core.elementwise import absolute
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Weight
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@program()
 def l1_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -65,6 +67,7 @@ class L1Loss(Loss, fn=l1_loss):
     reduction: Reduction = static("mean")
 
 
+@program()
 def mse_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -107,6 +110,7 @@ class MSELoss(Loss, fn=mse_loss):
     reduction: Reduction = static("mean")
 
 
+@program(delta=Number(above=0))
 def huber_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -144,7 +148,7 @@ def huber_loss(
     Source: `torch.nn.HuberLoss`; Huber, "Robust Estimation of a Location Parameter", 1964.
     """
     predictions, targets, dtype = paired(predictions, targets, where)
-    delta = option("delta", delta, predictions, above=0)
+    delta = jnp.asarray(delta, predictions.dtype)
     error = predictions - targets
     # One product serves both branches: `near` is the error clipped to delta. The error is never squared unclipped, so
     # that a large one does not overflow.
@@ -160,6 +164,7 @@ class HuberLoss(Loss, fn=huber_loss):
     reduction: Reduction = static("mean")
 
 
+@program(beta=Number(at_least=0))
 def smooth_l1_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -196,7 +201,7 @@ def smooth_l1_loss(
     Source: `torch.nn.SmoothL1Loss`; Girshick, "Fast R-CNN", 2015.
     """
     predictions, targets, dtype = paired(predictions, targets, where)
-    beta = option("beta", beta, predictions, at_least=0)
+    beta = jnp.asarray(beta, predictions.dtype)
     error = absolute(predictions - targets)
     quadratic = error < beta
     # The unused branch must stay finite, because its derivative is multiplied by 0 and 0 * inf is NaN: large errors are
