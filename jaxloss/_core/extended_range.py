@@ -89,7 +89,8 @@ def to_log(x: Extended) -> Values:
         (exponent + high.astype(exponent.dtype)).astype(mantissa.dtype),
     )
     log = power * bits.log_2[0] + (power * bits.log_2[1] + jnp.log(mantissa))
-    return jnp.where(is_zero(x), -jnp.inf, log)
+    # The infinity is the logarithm of 0 and not a constant, so that `jax.debug_infs` accepts numbers above zero.
+    return log + jnp.log(jnp.where(is_zero(x), jnp.zeros((), log.dtype), 1.0))
 
 
 def is_zero(x: Extended) -> Array:

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Integer
 
-from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.sequences import (
-    Batch,
     Lengths,
     checked_lengths,
     checked_log_probs,
@@ -19,9 +17,7 @@ from jaxloss._core.sequences import (
     sequence_batch,
 )
 from jaxloss._core.types import Mask, Reduction, Weight
-from jaxloss._ops.ctc.formula import best_path
-from jaxloss._ops.ctc.problem import ctc_problem, on_any_mesh
-from jaxloss._ops.ctc.xla import negative_log_likelihood
+from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
 
@@ -92,13 +88,7 @@ def ctc_loss(
     log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths, where)
 
-    def unreduced(batch: Batch) -> Float[Array, "sequences"]:
-        problem = ctc_problem(batch, axis, blank)
-        return nan_unless(
-            problem.valid, negative_log_likelihood(problem.emissions, problem.skips, problem.target_lengths)
-        )
-
-    losses = on_any_mesh(unreduced, batch, axis)
+    losses = negative_log_likelihood(batch, axis, blank)
     if zero_infinity:
         losses = jnp.where(jnp.isposinf(losses), 0.0, losses)
     if reduction == "mean":
@@ -168,23 +158,13 @@ def ctc_alignment(
     log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths)
 
-    def likeliest(batch: Batch) -> tuple[Float[Array, "sequences"], Int[Array, "sequences frames"]]:
-        problem = ctc_problem(batch, axis, blank)
-        score, states = best_path(problem.emissions, problem.skips, problem.target_lengths)
-        states = states[: batch.log_probs.shape[1 - axis]].T  # without the frames that fill the last block
-        emissions = jnp.where(states % 2 == 0, 0, states // 2 + 1)  # even states are blanks, odd ones are labels
-        classes = jnp.take_along_axis(problem.classes, emissions, 1, mode="clip")
-        has_path = problem.valid & (score > -jnp.inf)
-        on_path = length_mask(problem.input_lengths, classes.shape[1]) & has_path[:, None]
-        return nan_unless(problem.valid, score).astype(log_probs.dtype), jnp.where(on_path, classes, -1)
-
     # The posterior is minus the derivative of the loss.
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major, reduction="sum"
         )
 
-    score, path = on_any_mesh(likeliest, batch, axis)
+    score, path = likeliest_path(batch, axis, blank)
     path = (path.T if axis else path).reshape(log_probs.shape[:-1])
     return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(log_probs))
 

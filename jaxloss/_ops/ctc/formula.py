@@ -3,44 +3,46 @@
 A sequence of S labels has 2S + 1 states. State 2i is a blank, and state 2i + 1 is label i. The alpha of a state is the
 log-probability of all partial paths that end in it.
 
-JAX differentiates this form as often as asked. It serves the derivatives beyond the first and the best path, which the
-faster lattice cannot give.
+JAX differentiates this form as often as asked. It gives the derivatives beyond the first and the best path, and it is
+the implementation that the faster ones are compared with.
 """
 
 from collections.abc import Callable
+from typing import TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-Backpointers = tuple[Int[Array, "..."], ...]
+from jaxloss._ops.ctc.problem import LOG_ZERO, Emissions, PerSequence, Problem
+
+Backpointers: TypeAlias = tuple[Int[Array, "..."], ...]
 """Empty, or one array: for every state, how many states before it its best predecessor stands (0, 1 or 2)."""
 
 
-LOG_ZERO = -1e30
-"""The logarithm of probability 0. It is finite because a difference of two infinities would be NaN."""
+def value(problem: Problem) -> PerSequence:
+    """Minus the log-probability of all paths; inf if there is no path. JAX can differentiate it as often as asked."""
+    total, _ = _scan_frames(problem, lambda scores: (jax.nn.logsumexp(scores, 0), ()))
+    return -_minus_infinity_without_path(total)
 
 
-def negative_log_likelihood(
-    emissions: Float[Array, "frames sequences labels_and_blank"],
-    skips: Bool[Array, "sequences labels"],
-    target_lengths: Int[Array, "sequences"],
-) -> Float[Array, "sequences"]:
-    """Minus the log-probability of all paths; inf if there is no path. JAX can differentiate it twice."""
-    total, _ = _scan_frames(emissions, skips, target_lengths, lambda scores: (jax.nn.logsumexp(scores, 0), ()))
-    # LOG_ZERO plus a few hundred emissions stays far below the logarithm of any probability that a path can have.
-    return -jnp.where(total < LOG_ZERO / 2, -jnp.inf, total)
+def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
+    """The value, and minus its derivative by the emissions: the posteriors of all states."""
+
+    def of_emissions(emissions: Emissions) -> PerSequence:
+        return value(problem._replace(emissions=emissions))
+
+    losses, pullback = cast(
+        tuple[PerSequence, Callable[[PerSequence], tuple[Emissions]]], jax.vjp(of_emissions, problem.emissions)
+    )
+    return losses, -pullback(jnp.ones_like(losses))[0]
 
 
-def best_path(
-    emissions: Float[Array, "frames sequences labels_and_blank"],
-    skips: Bool[Array, "sequences labels"],
-    target_lengths: Int[Array, "sequences"],
-) -> tuple[Float[Array, "sequences"], Int[Array, "frames sequences"]]:
+def best_path(problem: Problem) -> tuple[PerSequence, Int[Array, "frames sequences"]]:
     """Return the log-probability of the likeliest path and its state in every frame (the Viterbi algorithm)."""
     score, (backpointers,) = _scan_frames(
-        emissions, skips, target_lengths, lambda scores: (jnp.max(scores, 0), (jnp.argmax(scores, 0).astype(jnp.int8),))
+        problem, lambda scores: (jnp.max(scores, 0), (jnp.argmax(scores, 0).astype(jnp.int8),))
     )
 
     def previous(state: Int[Array, "sequences"], pointers: Int[Array, "sequences states"]) -> tuple[Array, Array]:
@@ -49,24 +51,32 @@ def best_path(
 
     # The pointers of a frame lead to the frame before it. So the first ones lead out of the sequence and are dropped,
     # and those of the end lead to the last frame.
-    _, states = lax.scan(previous, 2 * target_lengths, backpointers[1:], reverse=True)
-    return jnp.where(score < LOG_ZERO / 2, -jnp.inf, score), states
+    _, states = lax.scan(previous, 2 * problem.target_lengths, backpointers[1:], reverse=True)
+    return _minus_infinity_without_path(score), states
+
+
+def _minus_infinity_without_path(total: PerSequence) -> PerSequence:
+    """The log-probability of the paths, where LOG_ZERO stands for -inf.
+
+    LOG_ZERO plus the emissions of all frames stays far below the logarithm of any probability that a path can have. The
+    infinity is the logarithm of 0 and not a constant, so that `jax.debug_infs` accepts sequences that have a path.
+    """
+    return total + jnp.log(jnp.where(total < LOG_ZERO / 2, jnp.zeros((), total.dtype), 1.0))
 
 
 def _scan_frames(
-    emissions: Float[Array, "frames sequences labels_and_blank"],
-    skips: Bool[Array, "sequences labels"],
-    target_lengths: Int[Array, "sequences"],
+    problem: Problem,
     combine: Callable[[Float[Array, "3 sequences states"]], tuple[Float[Array, "sequences states"], Backpointers]],
 ) -> tuple[Float[Array, "sequences"], Backpointers]:
     """Run the recursion, and return the final score of each sequence and the backpointers of every frame.
 
     `combine` joins the scores of a state's three predecessors: `logsumexp` over all paths, or `max` for the best.
     """
+    emissions, target_lengths = problem.emissions, problem.target_lengths
     _, sequences, width = emissions.shape
     states = 2 * width - 1
     index = jnp.arange(states)
-    may_skip = jnp.zeros((sequences, states), bool).at[:, 1::2].set(skips)
+    may_skip = jnp.zeros((sequences, states), bool).at[:, 1::2].set(problem.skips)
 
     def predecessors(alphas: Float[Array, "sequences states"]) -> Float[Array, "3 sequences states"]:
         """The scores of staying in a state, of moving on by one, and of skipping the blank between two labels."""

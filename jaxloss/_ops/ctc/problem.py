@@ -1,24 +1,27 @@
 """The problem that the implementations of CTC solve, made from checked arguments."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.domains import Domain, expect, log_probabilities, within
-from jaxloss._core.dtypes import accumulator
 from jaxloss._core.extended_range import lowest_log
 from jaxloss._core.sequences import Batch, length_mask
 
-T = TypeVar("T")
+Emissions: TypeAlias = Float[Array, "frames sequences labels_and_blank"]
+"""The log-probabilities of the blank, then of each label, in every frame."""
 
 
-FEW_CLASSES = 128
-"""Up to this number of classes a product with one-hot labels is faster than a scatter on CPUs."""
+Classes: TypeAlias = Int[Array, "sequences labels_and_blank"]
+"""The class number of each emission."""
+
+
+PerSequence: TypeAlias = Float[Array, "sequences"]
+
+
+LOG_ZERO = -1e30
+"""The logarithm of probability 0. It is finite because a difference of two infinities would be NaN."""
 
 
 BLOCK = 16
@@ -28,10 +31,9 @@ BLOCK = 16
 class Problem(NamedTuple):
     """The arrays that the paths of a batch depend on, in the dtype of the maths."""
 
-    emissions: Float[Array, "frames sequences labels_and_blank"]
-    """Log-probabilities of the blank, then of each label. After the end of a sequence the blank has probability 1."""
-    classes: Int[Array, "sequences labels_and_blank"]
-    """The class of each emission."""
+    emissions: Emissions
+    """After the end of a sequence the blank has probability 1."""
+    classes: Classes
     skips: Bool[Array, "sequences labels"]
     """Whether a label may follow the label before it without a blank between them, because the two differ."""
     input_lengths: Int[Array, "sequences"]
@@ -40,8 +42,31 @@ class Problem(NamedTuple):
     """Whether all values of a sequence are in their domains."""
 
 
-def ctc_problem(batch: Batch, axis: int, blank: int) -> Problem:
-    """Gather the log-probabilities that the paths use, and check the values' domains."""
+@runtime_checkable
+class Implementation(Protocol):
+    """A way to solve the problem. It needs no derivatives: `derivative.py` makes them from the posteriors."""
+
+    def value(self, problem: Problem, /) -> PerSequence:
+        """Minus the log-probability of all paths; inf if there is no path."""
+        ...
+
+    def value_and_posteriors(self, problem: Problem, /) -> tuple[PerSequence, Emissions]:
+        """The value, and the posterior probability that a frame is the blank, or each label."""
+        ...
+
+
+@runtime_checkable
+class Pick(Protocol):
+    """A function that picks the log-probabilities of some classes in every frame."""
+
+    def __call__(self, log_probs: Float[Array, "..."], classes: Classes, batch_axis: int, /) -> Emissions: ...
+
+
+def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
+    """Pick the log-probabilities that the paths use, and check the values' domains.
+
+    `pick` is an argument because its derivative depends on the platform.
+    """
     log_probs, targets, input_lengths, target_lengths = batch
     count, width = targets.shape
     longest, classes = log_probs.shape[1 - axis], log_probs.shape[2]
@@ -64,10 +89,10 @@ def ctc_problem(batch: Batch, axis: int, blank: int) -> Problem:
     labels = jnp.where(in_range & in_target, targets, blank)
     numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
 
-    emissions = _pick(log_probs, numbers, axis)
+    emissions = pick(log_probs, numbers, axis)
     expect(log_probabilities(log_probs.dtype), (in_input if axis == 0 else in_input.T)[:, :, None], log_probs=log_probs)
     # A certain blank after the end lets every path wait there, so that one loop serves sequences of all lengths.
-    certain_blank = jnp.where(jnp.arange(width + 1) == 0, 0.0, -jnp.inf).astype(emissions.dtype)[None, None]
+    certain_blank = jnp.where(jnp.arange(width + 1) == 0, 0.0, LOG_ZERO).astype(emissions.dtype)[None, None]
     whole = whole_blocks(longest)
     emissions = jnp.pad(emissions, ((0, whole - longest), (0, 0), (0, 0)))
     emissions = jnp.where(length_mask(input_lengths, whole).T[:, :, None], emissions, certain_blank)
@@ -88,52 +113,3 @@ def whole_blocks(frames: int) -> int:
 def block_count(frames: int) -> int:
     """The number of blocks of at most BLOCK frames; at least one."""
     return max(-(-frames // BLOCK), 1)
-
-
-def on_any_mesh(function: Callable[[Batch], T], batch: Batch, axis: int) -> T:
-    """Call a function whose results have the sequences on their first axis.
-
-    On a mesh with explicit axes, gathers and loops would have to be told how their results are split. XLA finds that
-    out instead.
-    """
-    sharding = jax.typeof(batch.log_probs).sharding
-    kinds = sharding.mesh.axis_types
-    if AxisType.Explicit not in kinds or AxisType.Manual in kinds:  # JAX has no `auto_axes` inside `shard_map`
-        return function(batch)
-    out = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[axis]))
-    return cast(T, jax.sharding.auto_axes(function, out_sharding=out)(batch))
-
-
-@custom_jvp(2)
-def _pick(
-    log_probs: Float[Array, "..."], classes: Int[Array, "sequences states"], batch_axis: int
-) -> Float[Array, "frames sequences states"]:
-    """The log-probability of each state's class in every frame, in the dtype of the maths.
-
-    The picked values are cast, and not the input: a cast of the input would take an array of its size.
-    """
-
-    def of_sequence(frames: Float[Array, "frames classes"], classes: Int[Array, "states"]) -> Float[Array, "..."]:
-        return frames.at[:, classes].get(mode="promise_in_bounds")
-
-    picked = jax.vmap(of_sequence, (batch_axis, 0), 1)(log_probs, classes)
-    return picked.astype(accumulator(log_probs.dtype))
-
-
-@_pick.defjvp
-def _pick_jvp(
-    batch_axis: int, primals: tuple[Float[Array, "..."], Int[Array, "sequences states"]], tangents: tuple[Array, object]
-) -> tuple[Float[Array, "frames sequences states"], Float[Array, "frames sequences states"]]:
-    log_probs, classes = primals
-    # The cast comes first, so that the transpose adds the posteriors of one class in the dtype of the maths.
-    tangent = tangents[0].astype(accumulator(log_probs.dtype))
-    if log_probs.shape[2] <= FEW_CLASSES:
-        # The transpose of a gather is a scatter, which a CPU performs element by element. A product's is a product.
-        hot = (classes[:, :, None] == jnp.arange(log_probs.shape[2], dtype=classes.dtype)[None, None]).astype(
-            tangent.dtype
-        )
-        form = "ntc,nsc->tns" if batch_axis == 0 else "tnc,nsc->tns"
-        tangent = jnp.einsum(form, tangent, hot, precision="highest")
-    else:
-        tangent = _pick(tangent, classes, batch_axis)
-    return _pick(log_probs, classes, batch_axis), tangent

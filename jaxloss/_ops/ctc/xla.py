@@ -9,7 +9,7 @@ at the last blank, whatever the sequence's length.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,25 +17,17 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxloss._core import extended_range as extended
+from jaxloss._core.dtypes import accumulator
 from jaxloss._core.extended_range import Extended
-from jaxloss._ops.ctc import formula
-from jaxloss._ops.ctc.problem import block_count
+from jaxloss._ops.ctc.problem import Classes, Emissions, PerSequence, Problem, block_count
 
 T = TypeVar("T")
 
 
-Emissions = Float[Array, "frames sequences states"]
-"""The log-probabilities of the blank, then of each label, in every frame."""
+Skips: TypeAlias = Bool[Array, "sequences labels"]
 
 
-Skips = Bool[Array, "sequences labels"]
-"""Whether a path may enter a label from the label before it, without a blank between them."""
-
-
-Lengths = Int[Array, "sequences"]
-
-
-PerSequence = Float[Array, "sequences"]
+Lengths: TypeAlias = Int[Array, "sequences"]
 
 
 class States(NamedTuple):
@@ -49,13 +41,26 @@ class States(NamedTuple):
     labels: Extended
 
 
-@jax.custom_jvp
-def negative_log_likelihood(emissions: Emissions, skips: Skips, target_lengths: Lengths) -> PerSequence:
+def pick(log_probs: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
+    """The log-probability of each class in every frame, in the dtype of the maths.
+
+    The picked values are cast, and not the input: a cast of the input would take an array of its size.
+    """
+
+    def of_sequence(frames: Float[Array, "frames classes"], classes: Int[Array, "states"]) -> Float[Array, "..."]:
+        return frames.at[:, classes].get(mode="promise_in_bounds")
+
+    picked = jax.vmap(of_sequence, (batch_axis, 0), 1)(log_probs, classes)
+    return picked.astype(accumulator(log_probs.dtype))
+
+
+def value(problem: Problem) -> PerSequence:
     """Minus the log-probability of all paths; inf if there is no path.
 
     A value without a derivative needs the alphas of one frame only, so that no array of all frames is stored.
     """
-    skip_cost = _skip_cost(emissions, skips)
+    emissions, target_lengths = problem.emissions, problem.target_lengths
+    skip_cost = _skip_cost(emissions, problem.skips)
 
     def forward(frame: Int[Array, ""], alphas: States, _: None) -> tuple[States, None]:
         return _emit(_step_forward(alphas, skip_cost), _frame(emissions, frame)), None
@@ -66,20 +71,11 @@ def negative_log_likelihood(emissions: Emissions, skips: Skips, target_lengths: 
     return -extended.to_log(_likelihood(alphas, skip_cost, target_lengths))
 
 
-@negative_log_likelihood.defjvp
-def _negative_log_likelihood_jvp(
-    primals: tuple[Emissions, Skips, Lengths], tangents: tuple[Emissions, object, object]
-) -> tuple[PerSequence, PerSequence]:
-    # The derivative by an emission is minus its posterior. JAX's own derivative would store every step of the loop.
-    losses, posteriors = value_and_posteriors(*primals)
-    return losses, -jnp.sum(posteriors * tangents[0], (0, 2))
-
-
-@jax.custom_jvp
-def value_and_posteriors(emissions: Emissions, skips: Skips, target_lengths: Lengths) -> tuple[PerSequence, Emissions]:
+def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
     """The negative log-likelihood, and the posterior probability that a frame is the blank, or each label."""
+    emissions, target_lengths = problem.emissions, problem.target_lengths
     frames = emissions.shape[0]
-    skip_cost = _skip_cost(emissions, skips)
+    skip_cost = _skip_cost(emissions, problem.skips)
     start = _certain_blank(emissions, jnp.zeros_like(target_lengths))
 
     def forward(frame: Int[Array, ""], alphas: States, saved: Extended) -> tuple[States, Extended]:
@@ -119,23 +115,6 @@ def value_and_posteriors(emissions: Emissions, skips: Skips, target_lengths: Len
     blank = jnp.where(impossible, 0.0, 1.0)[None] - jnp.sum(labels, 2)
     blank += lax.stop_gradient(jnp.maximum(-blank, 0.0))
     return -extended.to_log(likelihood), jnp.concatenate([blank[:, :, None], labels], 2)
-
-
-@value_and_posteriors.defjvp
-def _value_and_posteriors_jvp(
-    primals: tuple[Emissions, Skips, Lengths], tangents: tuple[Emissions, object, object]
-) -> tuple[tuple[PerSequence, Emissions], tuple[PerSequence, Emissions]]:
-    # JAX could differentiate the lattice, but it would store the posteriors of all frames once for every frame. So this
-    # is the derivative of the same recursion in logarithms. Inside a scan JAX 0.10 differentiates the lattice
-    # nevertheless, so that the lattice's derivative must be correct as well.
-    def total(emissions: Emissions) -> Float[Array, ""]:
-        return jnp.sum(formula.negative_log_likelihood(emissions, *primals[1:]))
-
-    def posteriors(emissions: Emissions) -> Emissions:
-        return -cast(Emissions, jax.grad(total)(emissions))
-
-    results = value_and_posteriors(*primals)
-    return results, (-jnp.sum(results[1] * tangents[0], (0, 2)), jax.jvp(posteriors, primals[:1], tangents[:1])[1])
 
 
 def _step_forward(alphas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
