@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Integer
 
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.sequences import (
@@ -15,6 +16,7 @@ from jaxloss._core.sequences import (
     checked_log_probs,
     length_mask,
     sequence_batch,
+    without_concatenation,
 )
 from jaxloss._core.types import Mask, Reduction, Weight
 from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
@@ -84,6 +86,35 @@ def ctc_loss(
     Source: `torch.nn.CTCLoss`; Graves et al., "Connectionist Temporal Classification: Labelling Unsegmented Sequence
     Data with Recurrent Neural Networks", 2006.
     """
+    targets = without_concatenation(targets, target_lengths, log_probs)
+    return _ctc_loss(
+        log_probs,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank=blank,
+        zero_infinity=zero_infinity,
+        time_major=time_major,
+        reduction=reduction,
+        where=where,
+        sample_weight=sample_weight,
+    )
+
+
+@program()
+def _ctc_loss(
+    log_probs: Float[ArrayLike, "... classes"],
+    targets: Integer[Array, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int,
+    zero_infinity: bool,
+    time_major: bool,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+) -> Float[Array, "..."]:
     check_reduction(reduction)
     log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths, where)
@@ -155,20 +186,33 @@ def ctc_alignment(
     Source: Graves et al., 2006, for the posterior; Viterbi, "Error Bounds for Convolutional Codes and an Asymptotically
     Optimum Decoding Algorithm", 1967, for the path.
     """
+    targets = without_concatenation(targets, target_lengths, log_probs)
+    return _ctc_alignment(log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major)
+
+
+@program()
+def _ctc_alignment(
+    log_probs: Float[ArrayLike, "... classes"],
+    targets: Integer[Array, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int,
+    time_major: bool,
+) -> CTCAlignment:
     log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths)
 
     # The posterior is minus the derivative of the loss.
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
-        return ctc_loss(
-            log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major, reduction="sum"
-        )
+        return jnp.sum(negative_log_likelihood(batch._replace(log_probs=log_probs), axis, blank))
 
     score, path = likeliest_path(batch, axis, blank)
     path = (path.T if axis else path).reshape(log_probs.shape[:-1])
-    return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(log_probs))
+    return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(batch.log_probs).reshape(log_probs.shape))
 
 
+@program()
 def ctc_greedy_decode(
     log_probs: Float[ArrayLike, "... classes"], input_lengths: Lengths, *, blank: int = 0, time_major: bool = False
 ) -> tuple[Int[Array, "*batch frames"], Int[Array, "*batch"]]:
