@@ -53,9 +53,7 @@ def programs() -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one loss run in one process, so that they share its programs."""
     for item in items:
-        parameters = getattr(item, "callspec", None)
-        groups = [
-            value.group for value in (parameters.params.values() if parameters else ()) if hasattr(value, "group")
-        ]
-        if groups:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        groups = [value.group for value in parameters if isinstance(getattr(value, "group", None), str)]
+        if any(groups):
             item.add_marker(pytest.mark.xdist_group(groups[0]))

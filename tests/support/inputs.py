@@ -247,14 +247,14 @@ def nll_classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction
 
 
 def log_probs_and_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    """Nine frames at most and three labels at most, some of them repeated; 0 and 2 are no labels."""
+    """Enough frames, nine at most, and three labels at most, some of them repeated; 0 and 2 are no labels."""
     frames, labels = 9, 3
     log_probs = -np.abs(normal(rng, (*inputs.shape, frames, inputs.size), inputs.scale)) - 0.125
     targets = np.asarray(rng.choice(np.delete(np.arange(inputs.size), [0, 2]), (*inputs.shape, labels)))
     targets[..., 1] = targets[..., 0]
     lengths = np.asarray(rng.integers(0, labels + 1, inputs.shape))
     lengths.flat[0] = labels
-    return log_probs, targets, np.asarray(rng.integers(4, frames + 1, inputs.shape)), lengths
+    return log_probs, targets, np.asarray(rng.integers(5, frames + 1, inputs.shape)), lengths
 
 
 def ctc(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
