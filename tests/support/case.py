@@ -23,7 +23,7 @@ class Case:
 
     loss: type[jaxloss.Loss]
     make: Callable[[np.random.Generator, Inputs], Arrays]
-    """Inputs for an `Inputs`: predictions first."""
+    """Inputs for an `Inputs`: predictions first. `inputs.takes` notes the domain of each."""
     element: str = "number"
     """The thing that has one loss, as the table of the family's page says: a number, a token, a pair, ..."""
     options: tuple[Options, ...] = ({},)
