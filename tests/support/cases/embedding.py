@@ -108,7 +108,8 @@ CASES = [
                     f(4, 3), f(4, 3), f(4, 3), distance_function=lambda x, y: (x - y).sum(0)
                 ),
                 ValueError,
-                "`distance_function` returns shape (3,) for inputs of shape (4, 3), which must begin so.",
+                "`distance_function` returns shape (3,) for inputs of shape (4, 3), but must return one distance per "
+                "pair, such as (4,).",
             ),
         ),
     ),

@@ -71,13 +71,13 @@ CASES = [
                 "gaussian_nll_loss-broadcast",
                 lambda: jaxloss.gaussian_nll_loss(f(3), f(3, 1), f(3)),
                 ValueError,
-                "`targets` has shape (3, 1), but `predictions` ends in no such shape: (3,).",
+                "`targets` has shape (3, 1), but must have the predictions' (3,), or lack leading axes of it.",
             ),
             row(
                 "gaussian_nll_loss-targets_of_rows",
                 lambda: jaxloss.gaussian_nll_loss(f(4, 3), f(4), f(4, 3)),
                 ValueError,
-                "`targets` has shape (4,), but `predictions` ends in no such shape: (4, 3).",
+                "`targets` has shape (4,), but must have the predictions' (4, 3), or lack leading axes of it.",
             ),
             *(
                 row(
