@@ -74,19 +74,19 @@ def test_a_loss_that_hides_that_it_compares_examples_breaks_the_laws(law: Law) -
 
 BREAKERS = {
     laws.jitted_equals_eager: breakers.keeping_a_state,
-    laws.vmapped_equals_a_loop: breakers.batched_by_a_rule_of_its_own,
+    laws.vmapped_equals_a_loop: breakers.with_a_batching_rule,
     laws.forward_mode_equals_reverse_mode: breakers.without_forward_mode,
     laws.derivatives_equal_finite_differences: breakers.with_a_constant_for_a_factor,
-    laws.nan_under_the_mask_changes_nothing: breakers.plain,  # masks what it computed, not what it was given
+    laws.nan_under_the_mask_changes_nothing: breakers.plain,  # masks its result, not its inputs
     laws.masking_equals_dropping: breakers.dividing_by_all,
     laws.whole_weights_equal_repeating: breakers.not_normalising_weights,
-    laws.nothing_kept_is_zero: breakers.of_nothing_is_nan,
+    laws.an_empty_mask_is_zero: breakers.nan_for_an_empty_mask,
     laws.unreduced_losses_add_up_to_the_sum: breakers.unmasked_when_unreduced,
     laws.parts_of_halves_add_up_to_the_mean: breakers.parts_of_weight_one,
     laws.low_precision_is_summed_in_float32: breakers.rounding_the_losses,
     laws.no_nan_arises_on_the_way: breakers.nan_beside_the_point,
     laws.order_does_not_matter: breakers.weighing_by_position,
-    laws.an_empty_batch_is_zero: breakers.of_nothing_is_nan,
+    laws.an_empty_batch_is_zero: breakers.nan_for_an_empty_mask,
     laws.other_values_do_not_compile_again: breakers.looking_at_a_value,
     laws.transformations_compose: breakers.normalised_over_the_batch,
     laws.a_loss_that_cannot_be_negative_is_not: breakers.below_zero,

@@ -1,4 +1,4 @@
-"""Adding a loss is four edits, and these tests name the missing ones; and the public interface is as agreed on."""
+"""Adding a loss is four edits, and these tests name the missing ones. The public interface has its agreed form."""
 
 import ast
 import importlib
@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from case import Case
 from cases import CASES
-from fixtures.make import OF_NO_CASE, asked
+from fixtures.make import WITHOUT_CASE, asked
 from inputs import ELEMENTS, pair
 from law_subjects import subject
 from laws import derivatives_equal_finite_differences, masking_equals_dropping
-from mistakes import of_every_loss
+from mistakes import common_mistakes
 from parity import Asked, compare, expected
 from references import Formula, Torch
 
@@ -240,7 +240,7 @@ def test_one_case_puts_a_loss_under_every_test() -> None:
         law(subject(case, 1))
     asked = Asked(case, "batched", "float64", (0, 1), case.reductions)
     compare(asked, expected(asked))
-    names = {param.id.partition("-")[2] for param in of_every_loss([case])}
+    names = {param.id.partition("-")[2] for param in common_mistakes([case])}
     assert {"unknown_reduction", "where_that_does_not_fit", "option_by_position"} <= names
 
 
@@ -248,7 +248,7 @@ def test_every_case_is_of_a_public_loss_and_every_fixture_of_a_case() -> None:
     assert {case.loss.__name__ for case in CASES} <= set(jaxloss.__all__)
     ids = [case.id for case in CASES]
     assert sorted(ids) == sorted(set(ids)), "two Cases of one loss need a `variant` each"
-    left_over = set(TREE.fixtures) - {case.id for case in asked(CASES)} - set(OF_NO_CASE)
+    left_over = set(TREE.fixtures) - {case.id for case in asked(CASES)} - set(WITHOUT_CASE)
     assert not left_over, f"no Case asks for {left_over}: delete them from tests/fixtures"
 
 
@@ -308,7 +308,7 @@ def test_arrays_are_positional_and_options_have_defaults(loss: FunctionType) -> 
     assert all(each.default is not inspect.Parameter.empty for each in options)
 
 
-OF_HELPERS = {
+HELPER_SIGNATURES = {
     "pairwise_distance": "a, b, *, p=2.0, eps=1e-06, keepdims=False",
     "log_softmax": "logits, *, axis=-1, axis_name=None",
     "cosine_similarity": "a, b, *, axis=-1, eps=1e-08",
@@ -321,11 +321,11 @@ OF_HELPERS = {
 }
 
 
-@pytest.mark.parametrize("name", OF_HELPERS)
+@pytest.mark.parametrize("name", HELPER_SIGNATURES)
 def test_signature_is_as_agreed_on(name: str) -> None:
     empty = inspect.Parameter.empty
     bare = [each.replace(annotation=empty) for each in parameters(getattr(jaxloss, name)).values()]
-    assert str(inspect.Signature(bare)) == f"({OF_HELPERS[name]})"
+    assert str(inspect.Signature(bare)) == f"({HELPER_SIGNATURES[name]})"
 
 
 def test_option_objects_are_called_with_arrays_and_two_keywords() -> None:
@@ -365,7 +365,7 @@ SOURCES = sorted((ROOT / "jaxloss").rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT / "jaxloss").as_posix())
 def test_file_fits_a_reader(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) <= 400, f"split {path.relative_to(ROOT)} along what it is about"
+    assert len(text.splitlines()) <= 400, f"split {path.relative_to(ROOT)} by subject"
     long = {name: lines for name, lines in code_lines(text).items() if lines > 46}
     assert not long, f"{path.relative_to(ROOT)}: split these functions: {long} lines"
 

@@ -273,10 +273,10 @@ def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: st
     )
     if not z_loss:
         return losses
-    kept = (targets != options.get("ignore_index", -100)) if not soft else losses == losses
-    losses = losses + z_loss * kept * logits.logsumexp(-1) ** 2
+    keep = (targets != options.get("ignore_index", -100)) if not soft else losses == losses
+    losses = losses + z_loss * keep * logits.logsumexp(-1) ** 2
     weight = options.get("weight")
-    count = kept.double() if weight is None or soft else kept * weight[targets.clamp_min(0)]
+    count = keep.double() if weight is None or soft else keep * weight[targets.clamp_min(0)]
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / count.sum()}[reduction]
 
 

@@ -13,18 +13,18 @@ def subject(case: Case, number: int) -> Subject:
     batched = case.inputs["batched"].shape
     arrays = case.arrays("batched", shape=(6, *batched[1:]))
     options: Mapping[str, Any] = case.option_sets(arrays)[number]
-    own = [i for i in range(len(arrays)) if i not in case.shared]
+    varying = [i for i in range(len(arrays)) if i not in case.shared]
 
     def function(*given: Any, reduction: Any = "mean", **keywords: Any) -> Any:
         fixed = tuple(jnp.asarray(array, given[0].dtype) for array in arrays)
-        return case.loss.fn(*replaced(fixed, own, given), reduction=reduction, **options, **keywords)
+        return case.loss.fn(*replaced(fixed, varying, given), reduction=reduction, **options, **keywords)
 
     return Subject(
         function,
-        tuple(arrays[i] for i in own),
+        tuple(arrays[i] for i in varying),
         group=case.name,
         never_negative=case.never_negative,
-        smooth_in=tuple(own.index(i) for i in case.differentiable if i in own),
+        smooth_in=tuple(varying.index(i) for i in case.differentiable if i in varying),
         float32_losses=case.float32_losses,
         compares_examples=case.compares_examples,
     )

@@ -54,7 +54,7 @@ class Subject:
         return tuple(a.astype(jnp.dtype(dtype)) if i in self.floating() else a for i, a in enumerate(self.arrays))
 
     def value_and_gradient(self, *arrays: Any, **keywords: Any) -> tuple[Any, Any]:
-        """The loss, and its gradient in every floating input: of its weighted sum, if it is unreduced."""
+        """The loss and its gradient in every floating input. An unreduced loss is summed with weights first."""
 
         def value(*floating: Any) -> tuple[Any, Any]:
             loss = self.function(*replaced(arrays, self.floating(), floating), **keywords)
@@ -168,7 +168,7 @@ def spoilt(subject: Subject) -> tuple[np.ndarray, ...]:
     return arrays
 
 
-def of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
+def mean_of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
     """The mean over both batches, and its gradient, from each batch's sum and mean: the weight is their quotient."""
     found = [subject.run(*rows(subject.inputs(), batch), where=where[batch]) for batch in BATCHES]
     total = sum(each["sum"][0] for each in found)
@@ -178,8 +178,8 @@ def of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
 
 
 def mean_of_all(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
-    """The mean over all examples, and its gradient; whole batches are losses of their own if examples are compared."""
-    return of_batches(subject, where) if subject.compares_examples else subject.run(where=where)["mean"]
+    """The mean over all examples, and its gradient; each batch is a loss by itself if examples are compared."""
+    return mean_of_batches(subject, where) if subject.compares_examples else subject.run(where=where)["mean"]
 
 
 def jitted_equals_eager(subject: Subject) -> None:
@@ -231,7 +231,7 @@ def derivatives_equal_finite_differences(subject: Subject) -> None:
     here, after, before = at(0), at(1), at(-1)
     by = {name: jax.tree.map(lambda a, b: (a - b) / (2 * step), after[name], before[name]) for name in here}
     found = (here["slope"], here["slope's slope"], here["forward"], here["reverse"])
-    # 1e-5 is what central differences with this step leave of float64.
+    # Central differences with this step leave 1e-5 of the precision of float64.
     wanted = (by["value"], by["slope"], by["gradients"], by["gradients"])
     chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
 
@@ -249,7 +249,7 @@ def nan_under_the_mask_changes_nothing(subject: Subject) -> None:
 
 
 def masking_equals_dropping(subject: Subject) -> None:
-    """So it is for examples that are compared: one under the mask is no anchor, no positive and no negative."""
+    """It holds for compared examples too: a masked one is no anchor, no positive and no negative."""
     masked, dropped = subject.run(where=KEEP), subject.run(*rows(subject.inputs(), KEEP))
     for reduction in ("mean", "sum"):
         value, gradients = masked[reduction]
@@ -257,7 +257,7 @@ def masking_equals_dropping(subject: Subject) -> None:
 
 
 def whole_weights_equal_repeating(subject: Subject) -> None:
-    """A repeated example would be compared with its copy: weights of compared examples add instead."""
+    """A repeated example would be compared with its copy. So the law of compared examples is that weights add."""
     if subject.compares_examples:
         found = [subject.run(sample_weight=weight) for weight in (TIMES, WEIGHTS, TIMES + WEIGHTS)]
         first, second, both = ((each["sum"][0], each["sum"][0] / each["mean"][0]) for each in found)
@@ -268,7 +268,7 @@ def whole_weights_equal_repeating(subject: Subject) -> None:
     close((weighted["mean"][0], weighted["sum"][0]), (repeated["mean"][0], 2 * repeated["sum"][0]))
 
 
-def nothing_kept_is_zero(subject: Subject) -> None:
+def an_empty_mask_is_zero(subject: Subject) -> None:
     spoilt = tuple(array * np.nan if np.issubdtype(array.dtype, np.floating) else array for array in subject.arrays)
     for inputs in (subject.inputs(), spoilt):
         found = subject.run(*inputs, where=np.zeros(6, bool))["mean"]
@@ -371,7 +371,7 @@ LAWS = [
     nan_under_the_mask_changes_nothing,
     masking_equals_dropping,
     whole_weights_equal_repeating,
-    nothing_kept_is_zero,
+    an_empty_mask_is_zero,
     unreduced_losses_add_up_to_the_sum,
     parts_of_halves_add_up_to_the_mean,
     low_precision_is_summed_in_float32,

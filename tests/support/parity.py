@@ -14,12 +14,12 @@ from references import Formula
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 # What a result may be off by, relative to itself and to the largest of its array: some units in the last place of the
-# dtype that the results have; float64's is what is left of PyTorch's own rounding.
+# dtype that the results have; float64's covers PyTorch's rounding.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "bfloat16": 1e-2, "float16": 2e-3}
 
 
 class Asked(NamedTuple):
-    """One row of the tests: a program of its own, unless another row has its shapes and dtype."""
+    """One row of the tests: one program, which rows of the same shapes and dtype share."""
 
     case: Case
     which: str
