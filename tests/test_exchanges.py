@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from compiled import Exchange, compiled, exchanges, promises_memory, temporaries
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P

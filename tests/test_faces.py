@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 
 import jaxloss
 

@@ -13,7 +13,7 @@ from compiled import compiled, promises_memory, temporaries
 from variants import variants
 
 import jaxloss
-from jaxloss._ops.rows.chunks import Cut
+from jaxloss._ops.rows.chunks import Chunks
 
 WIDTH = 4
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -258,7 +258,7 @@ def test_gradient_of_the_kernel_adds_up_in_float32() -> None:
 
 @pytest.mark.parametrize(("classes", "size"), [(1, 1024), (1000, 1024), (50257, 667), (128256, 512), (262144, 512)])
 def test_chunk_size_within_a_budget_of_bytes(classes: int, size: int) -> None:
-    assert Cut.default_size(classes) == size
+    assert Chunks.default_size(classes) == size
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from inputs import Arrays, Inputs

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from fixtures.make import OF_NO_CASE
 
 import jaxloss

@@ -18,12 +18,16 @@ Tangent = Values | SymbolicZero
 
 
 def custom_jvp(*static: int) -> Callable[[Callable[..., T]], jax.custom_jvp[T]]:
-    """`jax.custom_jvp` with some arguments static, with a type that says what is returned."""
+    """`jax.custom_jvp` with the arguments at these positions static. The result type is known to type checkers."""
     return partial(jax.custom_jvp, nondiff_argnums=static)
 
 
 def along(tangents: tuple[Tangent, ...], *slopes: Callable[[], Values]) -> Values:
-    """The derivative along tangents, of which those that are 0 whatever the values cost nothing."""
+    """The directional derivative: the sum of slope times tangent. At least one tangent must not be symbolically zero.
+
+    A rule that is defined with `symbolic_zeros=True` knows which tangents are zero whatever the values. Their slopes
+    are functions so that they are not even computed.
+    """
     terms = [
         slope() * tangent
         for slope, tangent in zip(slopes, tangents, strict=True)
@@ -34,5 +38,5 @@ def along(tangents: tuple[Tangent, ...], *slopes: Callable[[], Values]) -> Value
 
 def nan_unless(ok: Bool[Array, "..."], values: Values) -> Values:
     """`values` where `ok`, else NaN with a NaN gradient: a bad value is loud, in that element only."""
-    # A product, because the derivative of a `where` on the refused side would be a silent zero.
+    # A product passes the NaN on to the derivative. The derivative of a `where` would be a silent zero.
     return values * jnp.where(ok, jnp.ones((), values.dtype), jnp.nan)

@@ -1,7 +1,7 @@
 """The platform that a program is compiled for.
 
 It is a property of the program and not of the process: `jax.export` and ahead-of-time compilation make programs for
-TPUs and GPUs on a host that has neither. `jax.default_backend()` is therefore not used anywhere.
+TPUs and GPUs on a host that has neither. So no file of the package asks for `jax.default_backend()`.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from measure import Results, computed
 from points import Kind
-from subjects import Arrays, Subject, given
+from subject import Arrays, Subject, given
 
 Run = Callable[[Subject, Arrays, Kind], Results | None]
 """The results, or None where the library lacks the loss or the dtype."""
@@ -56,7 +56,7 @@ def _torch_calls(torch: Any) -> Mapping[str, Callable[..., Any]]:
         "l1_loss mse_loss huber_loss smooth_l1_loss poisson_nll_loss gaussian_nll_loss kl_div nll_loss "
         "binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss multilabel_soft_margin_loss "
         "multi_margin_loss multilabel_margin_loss hinge_embedding_loss margin_ranking_loss cosine_embedding_loss "
-        "triplet_margin_loss"
+        "triplet_margin_loss triplet_margin_with_distance_loss"
     ).split()
     return {name: unreduced(name) for name in names} | {
         "cross_entropy": cross_entropy,

@@ -23,7 +23,8 @@ from inputs import Inputs  # noqa: E402
 from measure import Wanted, computed, faults, numbers, truths, units_of_last_place  # noqa: E402
 from peers import PEERS  # noqa: E402
 from points import Kind  # noqa: E402
-from subjects import DTYPES, SUBJECTS, Arrays, Subject, given  # noqa: E402
+from subject import DTYPES, Arrays, Subject, given  # noqa: E402
+from subjects import SUBJECTS  # noqa: E402
 
 PAGE = HERE.parent.parent / "docs/numerics.md"
 NAMES = {"torch": "PyTorch", "optax": "optax", "keras": "Keras"}

@@ -1,6 +1,6 @@
 """Losses and derivatives against formulas in 60 digits, at points made to break them and at ordinary ones.
 
-`subjects.py` lists the losses, `points.py` the points, `gold.py` the formulas, `measure.py` says what is wrong with a
+The Cases list the losses, `points.py` the points, `gold.py` the formulas, `measure.py` says what is wrong with a
 number. `python tests/accuracy/table.py` writes the figures of the documentation from the same.
 """
 
@@ -9,16 +9,14 @@ import pytest
 from cases import CASES
 from measure import computed, faults, truths, units_of_last_place
 from points import Kind
-from subjects import DTYPES, SUBJECTS, Subject, given
+from subject import DTYPES, Subject, given
+from subjects import SUBJECTS
 from variants import variants
-
-# What is measured under another name.
-SAME = {"triplet_margin_with_distance_loss": "triplet_margin_loss"}
 
 
 def test_every_loss_is_measured() -> None:
-    left = {SAME.get(case.name, case.name) for case in CASES} - {subject.name for subject in SUBJECTS}
-    assert not left, f"add to SUBJECTS: {', '.join(sorted(left))}"
+    left = {case.name for case in CASES} - {subject.name for subject in SUBJECTS}
+    assert not left, f"give the Cases of these losses an `accuracy`: {', '.join(sorted(left))}"
 
 
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id.replace(" ", "-"))

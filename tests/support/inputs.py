@@ -1,4 +1,4 @@
-"""What the Cases of `cases.py` are tried on: shapes and sizes, the arrays that losses take, and PyTorch's spelling."""
+"""Inputs of the Cases: shapes and sizes, the arrays that losses take, and PyTorch's spelling."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
 Options = Mapping[str, Any]
+INF = np.inf
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ EXAMPLES = {
     "huge": Inputs((7,), scale=1e4),
 }
 MANY_EXAMPLES = EXAMPLES | {"extra": Inputs((2, 3, 2))}
+# The ordinary inputs that accuracy is measured at.
+VECTORS = Inputs((200,), size=10)
+LOGITS = Inputs((200,), size=10, scale=3)
 
 
 def snapped(values: np.ndarray) -> np.ndarray:
@@ -194,15 +198,6 @@ def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
 
 def squared_distance(a: Any, b: Any) -> Any:
     return ((a - b) ** 2).sum(-1)
-
-
-def reference(name: str) -> Callable[..., Any]:
-    """PyTorch's function of the same name, which takes the same arrays in the same order."""
-
-    def call(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
-        return getattr(functional, name)(*arrays, reduction=reduction, **options)
-
-    return call
 
 
 def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:

@@ -1,4 +1,4 @@
-"""The cross-entropy of every example, from logits and a target, before it is reduced."""
+"""The cross-entropy of each example, from logits and a target, before the reduction."""
 
 import jax.numpy as jnp
 
@@ -9,53 +9,56 @@ from jaxloss._core.class_numbers import Labels
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import times
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.problem import Entropy, Options, Probabilities
-from jaxloss._ops.cross_entropy.xla import again, apart, expected, log_total, surprise
+from jaxloss._ops.cross_entropy.problem import Options, Probabilities, RowLosses
+from jaxloss._ops.cross_entropy.xla import expected_nll, nll_and_log_sum, reread, shifted_log_sum, unshared
 
 
-def entropy(logits: Values, target: Labels | Probabilities, options: Options, axis: ClassAxis) -> Entropy:
-    """From one look at the logits, in their own dtype. Examples left out have the loss 0.
+def row_losses(logits: Values, target: Labels | Probabilities, options: Options, axis: ClassAxis) -> RowLosses:
+    """The loss of each example, from one read of the logits in their dtype. Masked examples have the loss 0.
 
-    They are filled in what is computed per example: a filled copy of the logits would cost as much memory as their
-    gradient. What is subtracted from all logits of an example does not change the result.
+    The mask fills per-example results only: a filled copy of the logits would cost as much memory as their gradient.
     """
     largest = axis.largest(logits).astype(accumulator(logits.dtype))
     if isinstance(target, Labels):
-        found = _of_labels(logits, largest, target, options, axis)
+        rows = _label_losses(logits, largest, target, options, axis)
     else:
-        found = _of_probabilities(logits, largest, target, options, axis)
+        rows = _probability_losses(logits, largest, target, options, axis)
     if options.z_loss is None:
-        return found
-    normalizer = filled(largest, target.keep, 0.0) + found.log_sum
-    return found._replace(losses=found.losses + options.z_loss * normalizer * normalizer)  # whose square may overflow
+        return rows
+    log_normalizer = filled(largest, target.keep, 0.0) + rows.log_sum
+    # The coefficient multiplies before the square is complete: the square of a large logarithm may overflow.
+    return rows._replace(losses=rows.losses + options.z_loss * log_normalizer * log_normalizer)
 
 
-def _of_labels(logits: Values, largest: Values, label: Labels, options: Options, axis: ClassAxis) -> Entropy:
+def _label_losses(logits: Values, largest: Values, label: Labels, options: Options, axis: ClassAxis) -> RowLosses:
     weight, smoothing = options.weight, options.smoothing
-    own = label.pick(again(logits)[0], axis).astype(largest.dtype) - largest
-    losses, log_sum = map(label.kept, surprise(logits, largest, own, label, axis))
-    count = None if weight is None else label.kept(label.pick(weight, axis))
+    label_logit = label.pick(reread(logits)[0], axis).astype(largest.dtype) - largest
+    losses, log_sum = map(label.zero_masked, nll_and_log_sum(logits, largest, label_logit, label, axis))
+    count = None if weight is None else label.zero_masked(label.pick(weight, axis))
     losses = losses if count is None else losses * count
     if smoothing is not None:
         if weight is None:
-            x, top = apart(logits, largest)
-            uniform = log_sum + label.kept(axis.mean(top - x.astype(top.dtype)))
+            # The mean of -log(softmax) over the classes needs no exponential: it is log_sum plus the mean gap.
+            x, top = unshared(logits, largest)
+            uniform = log_sum + label.zero_masked(axis.mean(top - x.astype(top.dtype)))
         else:
-            share = jnp.broadcast_to(weight / axis.classes(logits.shape[axis.number]), logits.shape)
-            uniform = expected(share, logits, largest, log_sum, label.keep, axis)
+            share = jnp.broadcast_to(weight / axis.class_count(logits.shape[axis.number]), logits.shape)
+            uniform = expected_nll(share, logits, largest, log_sum, label.keep, axis)
         losses = times(1 - smoothing, losses) + times(smoothing, uniform)
-    return Entropy(losses, count, largest, log_sum, own)
+    return RowLosses(losses, count, largest, log_sum, label_logit)
 
 
-def _of_probabilities(
+def _probability_losses(
     logits: Values, largest: Values, target: Probabilities, options: Options, axis: ClassAxis
-) -> Entropy:
+) -> RowLosses:
     weight, smoothing = options.weight, options.smoothing
-    log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
-    (values,) = apart(target.values)
+    log_sum = filled(shifted_log_sum(logits, largest, target.keep, axis), target.keep, 0.0)
+    (values,) = unshared(target.values)
     mass = values.astype(largest.dtype)
-    mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / axis.classes(logits.shape[axis.number])
+    if smoothing is not None:
+        mass = (1 - smoothing) * mass + smoothing / axis.class_count(logits.shape[axis.number])
     mass = mass if weight is None else mass * weight
-    losses = expected(mass, logits, largest, log_sum, target.keep, axis)
-    sound = axis.largest(-target.values) <= 0  # a reduction, which needs no array of answers; above 1 they are weights
-    return Entropy(nan_unless(sound, losses), None, largest, log_sum, None)
+    losses = expected_nll(mass, logits, largest, log_sum, target.keep, axis)
+    # A reduction finds a negative probability without an array of booleans. Above 1 a probability is a valid weight.
+    in_domain = axis.largest(-target.values) <= 0
+    return RowLosses(nan_unless(in_domain, losses), None, largest, log_sum, None)

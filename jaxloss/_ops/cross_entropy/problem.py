@@ -1,11 +1,11 @@
-"""The arguments of a cross-entropy, checked: soft targets, options, and the result per example."""
+"""The arguments of a cross-entropy, checked, and its result per example."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Shaped
 
-from jaxloss._core.arguments import filled, mask, option, same_shape
+from jaxloss._core.arguments import filled, mask, same_shape
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_weight
 from jaxloss._core.domains import Domain, checking, expect, some_probability
@@ -14,7 +14,7 @@ from jaxloss._core.types import Like, Mask, Scalar, Values
 
 
 class Probabilities(NamedTuple):
-    """Soft targets: the logits' shape, with zeros where an example is left out."""
+    """Soft targets in the logits' shape, with zeros in masked examples."""
 
     values: Values
     keep: Bool[Array, "..."] | None
@@ -31,6 +31,7 @@ class Probabilities(NamedTuple):
         keep = None if keep is None else jnp.expand_dims(keep, number)
         if checking():
             expect(some_probability(targets.dtype), keep, targets=targets)
+            # Only `checked` looks at the sums, which takes an extra pass over the targets.
             total = axis.sum(targets.astype(accumulator(targets.dtype)))
             one = Domain("1", lambda x: jnp.abs(x - 1) <= rounding(targets.dtype))
             expect(one, keep, **{f"targets.sum({number}, keepdims=True)": total})
@@ -38,7 +39,7 @@ class Probabilities(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What changes the loss of an example; None where an option is off, so that its term is left out of the program."""
+    """The options of an example's loss. None means off: the program then has no term for the option."""
 
     weight: Values | None = None
     """One weight a class, shaped to multiply the logits."""
@@ -46,31 +47,29 @@ class Options(NamedTuple):
     z_loss: Values | None = None
 
 
-def entropy_options(
+def cross_entropy_options(
     logits: Like, axis: ClassAxis, weight: Shaped[ArrayLike, "classes"] | None, label_smoothing: Scalar, z_loss: Scalar
 ) -> Options:
     """The options of cross-entropy, checked."""
     weight = None if weight is None else class_weight(weight, logits, axis.number)
-    smoothing = (
-        None if _off(label_smoothing) else option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
-    )
-    return Options(weight, smoothing, None if _off(z_loss) else option("z_loss", z_loss, logits))
+    smoothing = None if _off(label_smoothing) else jnp.asarray(label_smoothing, accumulator(logits.dtype))
+    return Options(weight, smoothing, None if _off(z_loss) else jnp.asarray(z_loss, accumulator(logits.dtype)))
 
 
 def _off(number: Scalar) -> bool:
-    """Whether an option is known to be 0 when traced."""
+    """Whether an option is known to be 0 while tracing."""
     return isinstance(number, int | float) and number == 0
 
 
-class Entropy(NamedTuple):
-    """What is known of every example; all with a class axis of size 1."""
+class RowLosses(NamedTuple):
+    """The loss of each example and the numbers it was made from. Each array has a class axis of size 1."""
 
     losses: Values
-    counted: Values | None
-    """What an example weighs in the mean; None stands for 1."""
+    mean_count: Values | None
+    """What each example adds to the mean's denominator; None stands for 1."""
     largest: Values
     """The largest logit, without a derivative."""
     log_sum: Values
     """log(sum(exp(logits - largest)))."""
-    own: Values | None
-    """The label's logit less the largest."""
+    label_logit: Values | None
+    """The label's logit minus the largest; None for soft targets."""

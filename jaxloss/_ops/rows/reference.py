@@ -1,21 +1,23 @@
-"""Linear cross-entropy with all logits in memory: what the other implementations must equal."""
+"""The implementation that holds all logits in memory. The other implementations must equal it."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxloss._ops.rows.problem import Head, Stats, Tokens, losses, project
+from jaxloss._ops.rows.problem import Projection, Stats, Tokens, project, token_losses
 
-Problem = tuple[Tokens, Head, Float[Array, "tokens *heads"]]
+Problem = tuple[Tokens, Projection, Float[Array, "tokens *projections"]]
 
 
-def unreduced(tokens: Tokens, head: Head, chunk_size: int | None) -> tuple[Float[Array, "tokens *heads"], Stats | None]:
-    """The losses, one by one; the size of the chunks does not matter."""
-    tokens = tokens.cleared()
-    return losses(tokens, head, project(tokens.hidden, head.kernel))
+def unreduced(
+    tokens: Tokens, projection: Projection, chunk_size: int | None
+) -> tuple[Float[Array, "tokens *projections"], Stats | None]:
+    """The loss of each token. `chunk_size` is not used."""
+    tokens = tokens.zero_masked()
+    return token_losses(tokens, projection, project(tokens.hidden, projection.kernel))
 
 
 def total(problem: Problem, chunk_size: int | None) -> tuple[Float[Array, ""], Stats | None]:
     """The sum of the losses times their weights."""
-    tokens, head, weights = problem
-    each, stats = unreduced(tokens, head, chunk_size)
+    tokens, projection, weights = problem
+    each, stats = unreduced(tokens, projection, chunk_size)
     return jnp.sum(weights * each), stats

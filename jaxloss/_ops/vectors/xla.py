@@ -1,8 +1,10 @@
-"""Distances and cosines of vectors of any size: no power of a component overflows or vanishes.
+"""Distances and cosines of vectors of any size: no power of a component overflows or underflows.
 
-To scale vectors before squaring takes another pass over them, and half as much time again. So the squares are summed as
-they are, and only if one of the sums is out of range are all vectors scaled. Vectors come in the dtype they were given
-in, and their differences are formed again wherever they are needed: nothing of that size is held in between.
+Scaling vectors before they are squared takes another pass over them. So the squares are summed unscaled, and only if
+one of the sums is out of range are all vectors scaled.
+
+Vectors come in the dtype of the arguments, and their differences are formed wherever they are needed. So no array of
+the vectors' size is stored in between.
 """
 
 import math
@@ -24,15 +26,15 @@ T = TypeVar("T")
 def distance(a: Values, b: Values, eps: Values, p: float) -> Values:
     """The p-norm of a - b + eps over the last axis, for any real p, in the dtype of `eps`.
 
-    p = 0 counts what is not zero; inf and -inf are the largest and the smallest magnitude. The derivative at a distance
-    of 0, and with respect to a component of 0, is 0.
+    p = 0 counts the components that are not zero; inf and -inf take the largest and the smallest magnitude. The
+    derivative at a distance of 0, and with respect to a component of 0, is 0.
     """
     if p == 0:
-        return jnp.sum(_gap(a, b, eps) != 0, -1, dtype=eps.dtype)
+        return jnp.sum(_difference(a, b, eps) != 0, -1, dtype=eps.dtype)
     if p == 1:
-        return jnp.sum(absolute(_gap(a, b, eps)), -1)
+        return jnp.sum(absolute(_difference(a, b, eps)), -1)
     if math.isinf(p):
-        magnitude = absolute(_gap(a, b, eps))
+        magnitude = absolute(_difference(a, b, eps))
         return jnp.max(magnitude, -1, initial=0.0) if p > 0 else jnp.min(magnitude, -1)
     return _distance(a, b, eps, p)[..., 0]
 
@@ -41,9 +43,9 @@ def distance(a: Values, b: Values, eps: Values, p: float) -> Values:
 def _distance(a: Values, b: Values, eps: Values, p: float) -> Values:
     if p != 2:
         return _scaled_norm((a, b, eps), p, -1)
-    squares = _squares(_gap(a, b, eps), -1)
-    return _if_all(
-        (squares >= _least_square(max(a.shape[-1], b.shape[-1]), eps)) & (squares < jnp.inf),
+    squares = _sum_of_squares(_difference(a, b, eps), -1)
+    return _scaled_unless(
+        (squares >= _least_sum_of_squares(max(a.shape[-1], b.shape[-1]), eps)) & (squares < jnp.inf),
         lambda: jnp.sqrt(squares),
         lambda: _scaled_norm((a, b, eps), p, -1),
     )
@@ -54,105 +56,115 @@ def _distance_jvp(
     p: float, primals: tuple[Values, Values, Values], tangents: tuple[Values, Values, Values]
 ) -> tuple[Values, Values]:
     length = _distance(*primals, p)
-    slope = _over(_gap(*primals), length)
+    # The slope is the ratio of component and norm, to the power p - 1: powers of either would leave the dtype's range.
+    slope = _divide(_difference(*primals), length)
     if p != 2:
-        none = slope == 0
-        slope = jnp.where(none, 0.0, jnp.sign(slope) * jnp.where(none, 1.0, absolute(slope)) ** (p - 1))
-    return length, jnp.sum(slope * _gap(*tangents), -1, keepdims=True)
+        # A component of 0 has the slope 0. Its power would be infinite for p < 1, and so is its derivative for p < 2.
+        zero = slope == 0
+        slope = jnp.where(zero, 0.0, jnp.sign(slope) * jnp.where(zero, 1.0, absolute(slope)) ** (p - 1))
+    return length, jnp.sum(slope * _difference(*tangents), -1, keepdims=True)
 
 
-def _gap(a: Values, b: Values, eps: Values) -> Values:
+def _difference(a: Values, b: Values, eps: Values) -> Values:
+    """a - b + eps in the dtype of `eps`."""
     return a.astype(eps.dtype) - b.astype(eps.dtype) + eps
 
 
 @custom_jvp(3, 4)
-def cosine(a: Values, b: Values, least: Values, offset: float, axis: int) -> Values:
-    """a . b / (A B) over an axis (kept as 1), where A = max(sqrt(|a|^2 + offset), least) and B alike.
+def cosine(a: Values, b: Values, min_length: Values, offset: float, axis: int) -> Values:
+    """a . b / (A B) over an axis (kept as 1), in the dtype of `min_length`.
 
-    It has the dtype of `least`.
+    The lengths are A = max(sqrt(|a|^2 + offset), min_length), and the same formula of b for B.
     """
-    return _cosine(a, b, least, offset, axis)[0]
+    return _cosine_and_lengths(a, b, min_length, offset, axis)[0]
 
 
 @cosine.defjvp
 def _cosine_jvp(
     offset: float, axis: int, primals: tuple[Values, Values, Values], tangents: tuple[Values, Values, Values]
 ) -> tuple[Values, Values]:
-    a, b, least = primals
-    value, *lengths = _cosine(*primals, offset, axis)
-    units = [_over(x.astype(least.dtype), length) for x, length in zip((a, b), lengths, strict=True)]
-    along = jnp.zeros_like(value)
-    for mine, other, length, tangent in zip(units, units[::-1], lengths, tangents[:2], strict=True):
-        # A length of `least` does not depend on the vector, and the cosine is linear in that.
-        turn = jnp.where(length > least, value, 0.0)
-        slope = _over(other - turn * mine, length)
-        along += jnp.sum(slope * tangent.astype(least.dtype), axis, keepdims=True)
-        along -= jnp.where(length > least, 0.0, _over(value, length)) * tangents[2]
-    return cosine(*primals, offset, axis), along
+    a, b, min_length = primals
+    value, *lengths = _cosine_and_lengths(*primals, offset, axis)
+    units = [_divide(x.astype(min_length.dtype), length) for x, length in zip((a, b), lengths, strict=True)]
+    tangent_out = jnp.zeros_like(value)
+    for unit, other, length, tangent in zip(units, units[::-1], lengths, tangents[:2], strict=True):
+        # A clamped length does not depend on its vector, so that the cosine is linear in the vector.
+        along_unit = jnp.where(length > min_length, value, 0.0)
+        slope = _divide(other - along_unit * unit, length)
+        tangent_out += jnp.sum(slope * tangent.astype(min_length.dtype), axis, keepdims=True)
+        tangent_out -= jnp.where(length > min_length, 0.0, _divide(value, length)) * tangents[2]
+    return cosine(*primals, offset, axis), tangent_out
 
 
-def _cosine(a: Values, b: Values, least: Values, offset: float, axis: int) -> tuple[Values, Values, Values]:
-    """The cosine, and the two lengths it divides by."""
-    dtype = least.dtype
+def _cosine_and_lengths(
+    a: Values, b: Values, min_length: Values, offset: float, axis: int
+) -> tuple[Values, Values, Values]:
+    """The cosine, and the two lengths that divide it."""
+    dtype = min_length.dtype
 
     def length(norm: Values) -> Values:
+        # The square of a norm may overflow even where the norm does not.
         scale = jnp.maximum(norm, 1.0)
-        return jnp.maximum(scale * jnp.sqrt(jnp.square(norm / scale) + offset / scale / scale), least)
+        return jnp.maximum(scale * jnp.sqrt(jnp.square(norm / scale) + offset / scale / scale), min_length)
 
-    of_a, of_b = _squares(a.astype(dtype), axis), _squares(b.astype(dtype), axis)
+    squares_a, squares_b = _sum_of_squares(a.astype(dtype), axis), _sum_of_squares(b.astype(dtype), axis)
     dot = jnp.sum(a.astype(dtype) * b.astype(dtype), axis, keepdims=True)
 
     def plain() -> tuple[Values, Values, Values]:
-        first, second = length(jnp.sqrt(of_a)), length(jnp.sqrt(of_b))
-        return dot / first / second, first, second
+        first, second = length(jnp.sqrt(squares_a)), length(jnp.sqrt(squares_b))
+        return dot / first / second, first, second  # the product of the lengths may overflow
 
     def scaled() -> tuple[Values, Values, Values]:
-        zero = jnp.zeros_like(least)
+        zero = jnp.zeros_like(min_length)
         first, second = (length(_scaled_norm((x, zero, zero), 2, axis)) for x in (a, b))
-        product = _over(a.astype(dtype), first) * _over(b.astype(dtype), second)
+        product = _divide(a.astype(dtype), first) * _divide(b.astype(dtype), second)
         return jnp.sum(product, axis, keepdims=True), first, second
 
-    floor = jnp.maximum(jnp.square(least), offset)  # of the squared lengths, whatever vanishes from them
-    shortest = jnp.maximum(jnp.minimum(of_a, of_b), floor)
-    sound = (shortest >= _least_square(a.shape[axis], least)) & (jnp.maximum(of_a, of_b) < jnp.inf)
-    value, first, second = _if_all(sound, plain, scaled)
-    return jnp.clip(value, -1.0, 1.0), first, second  # rounding takes no cosine past 1
+    # Squares that underflow do not matter where the clamp or the offset exceeds them.
+    shortest = jnp.maximum(jnp.minimum(squares_a, squares_b), jnp.maximum(jnp.square(min_length), offset))
+    in_range = (shortest >= _least_sum_of_squares(a.shape[axis], min_length)) & (
+        jnp.maximum(squares_a, squares_b) < jnp.inf
+    )
+    value, first, second = _scaled_unless(in_range, plain, scaled)
+    return jnp.clip(value, -1.0, 1.0), first, second  # rounding must not take a cosine past 1
 
 
-def _if_all(sound: Bool[Array, "..."], plain: Callable[[], T], scaled: Callable[[], T]) -> T:
-    return lax.cond(jnp.all(sound), plain, scaled)  # pyright: ignore[reportUnknownVariableType]  # cond has no types
+def _scaled_unless(in_range: Bool[Array, "..."], plain: Callable[[], T], scaled: Callable[[], T]) -> T:
+    """The plain result if all sums of squares are in range, else the scaled one."""
+    return lax.cond(jnp.all(in_range), plain, scaled)  # pyright: ignore[reportUnknownVariableType]  # cond has no types
 
 
-def _squares(x: Values, axis: int) -> Values:
+def _sum_of_squares(x: Values, axis: int) -> Values:
     return jnp.sum(jnp.square(x), axis, keepdims=True)
 
 
-def _least_square(size: int, like: Values) -> float:
-    """A sum of squares below which some that have vanished would count."""
-    least = limits(like.dtype)
-    return size * least.tiny / least.eps
+def _least_sum_of_squares(size: int, like: Values) -> float:
+    """The least sum of `size` squares whose digits do not depend on squares that underflowed."""
+    bounds = limits(like.dtype)
+    return size * bounds.tiny / bounds.eps
 
 
-def _scaled_norm(gap: tuple[Values, Values, Values], p: float, axis: int) -> Values:
-    """The p-norm of a - b + eps, by components that are divided by the one that dominates."""
-    # Apart from the use below, or the difference would be held for both.
-    magnitude = jnp.abs(_gap(*lax.optimization_barrier(gap)))
+def _scaled_norm(terms: tuple[Values, Values, Values], p: float, axis: int) -> Values:
+    """The p-norm of a - b + eps, where the component that dominates the sum divides all components."""
+    # The difference is used twice: for the dominating component and for the powers. XLA would merge the two uses and
+    # store the difference. The barrier keeps them separate, so that each is fused with its reduction.
+    magnitude = jnp.abs(_difference(*lax.optimization_barrier(terms)))
     if p > 0:
         extreme = jnp.max(magnitude, axis, keepdims=True, initial=0.0)
     else:
         extreme = jnp.min(magnitude, axis, keepdims=True)
     scale = _divisor(extreme)
-    powers = (jnp.abs(_gap(*gap)) / scale) ** p
+    powers = (jnp.abs(_difference(*terms)) / scale) ** p
     return jnp.where(extreme == 0, 0.0, scale * jnp.sum(powers, axis, keepdims=True) ** (1 / p))
 
 
 def _divisor(size: Values) -> Values:
-    """A size to divide by: neither it nor its reciprocal, which compilers multiply by, overflows or vanishes."""
+    """Clip a divisor: compilers multiply by its reciprocal, and neither may overflow or be subnormal."""
     tiny = limits(size.dtype).tiny
     return jnp.clip(size, tiny, 1 / tiny)
 
 
-def _over(x: Values, length: Values) -> Values:
-    """x / length, and 0 where the length is 0."""
-    scale, empty = _divisor(length), length == 0
-    return x / scale * jnp.where(empty, 0.0, scale / jnp.where(empty, 1.0, length))
+def _divide(x: Values, length: Values) -> Values:
+    """x / length; 0 where the length is 0. A length outside the clipped range divides in two steps."""
+    scale, zero = _divisor(length), length == 0
+    return x / scale * jnp.where(zero, 0.0, scale / jnp.where(zero, 1.0, length))
