@@ -54,6 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one loss run in one process, so that they share its programs."""
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        groups = [value.group for value in values if isinstance(getattr(value, "group", None), str)]
+        groups = [group for value in values if isinstance(group := getattr(value, "group", None), str) and group]
         if groups:
             item.add_marker(pytest.mark.xdist_group(groups[0]))

@@ -119,7 +119,8 @@ def test_every_loss_is_drawn_on_its_page() -> None:
     assert losses
     assert not left, f"after the `:::` line in docs/losses, add an empty line, a picture and a sentence: {left}"
     files = [path for path in pictures.values() if not (ROOT / "docs" / path).is_file()]
-    assert not files, f"add to PICTURES in docs/pictures/losses/<family>.py and run `python docs/pictures/make.py`: {files}"
+    what_to_do = "add to PICTURES in docs/pictures/losses/<family>.py and run `python docs/pictures/make.py`"
+    assert not files, f"{what_to_do}: {files}"
 
 
 def test_readme_lists_every_loss() -> None:

@@ -7,14 +7,14 @@ import chex
 import jax
 import pytest
 from cases import CASES
-from mistakes import Call, b, f, of_every_loss
+from mistakes import Call, b, common_mistakes, f
 from mistakes_of_helpers import HELPERS
 
 import jaxloss
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
-ROWS = [*of_every_loss(CASES), *HELPERS]
+ROWS = [*common_mistakes(CASES), *HELPERS]
 
 
 # Traced too: whether something is a mistake may depend on no array's value.

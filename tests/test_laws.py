@@ -1,7 +1,7 @@
 """Every law holds for every Case and option set; and, for every law, a loss breaks it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import breakers
@@ -12,34 +12,13 @@ import numpy as np
 import pytest
 from case import Case
 from cases import CASES
-from laws import LAWS, LAWS_WITH_TWO_FORMS, Subject, close, replaced
+from inputs import snapped
+from law_subjects import subject
+from laws import LAWS, LAWS_WITH_TWO_FORMS, Subject, close
 
 Law = Callable[[Subject], None]
-# The laws of one Case compile at most so many programs, each primitive of the two laws that run step by step included.
-MOST_PROGRAMS = 95
-
-
-def subject(case: Case, number: int) -> Subject:
-    """A case with one of its option sets, as a function of the arrays that every example has its row of."""
-    batched = case.inputs["batched"].shape
-    arrays = case.arrays("batched", shape=(6, *batched[1:]))
-    options: Mapping[str, Any] = case.option_sets(arrays)[number]
-    own = [i for i in range(len(arrays)) if i not in case.shared]
-
-    def function(*given: Any, reduction: Any = "mean", **keywords: Any) -> Any:
-        fixed = tuple(jnp.asarray(array, given[0].dtype) for array in arrays)
-        return case.loss.fn(*replaced(fixed, own, given), reduction=reduction, **options, **keywords)
-
-    return Subject(
-        function,
-        tuple(arrays[i] for i in own),
-        group=case.name,
-        never_negative=case.never_negative,
-        smooth_in=tuple(own.index(i) for i in case.differentiable if i in own),
-        float32_losses=case.float32_losses,
-        compares_examples=case.compares_examples,
-    )
-
+# The most programs that the laws of one Case compile, and the most primitives that its two laws step by step do.
+MOST_PROGRAMS, MOST_PRIMITIVES = 15, 180
 
 SUBJECTS = [
     pytest.param(
@@ -50,7 +29,7 @@ SUBJECTS = [
     for case in CASES
     for number in range(len(case.options))
 ]
-PROGRAMS: Counter[int] = Counter()
+PROGRAMS: Counter[tuple[int, bool]] = Counter()
 
 
 @pytest.fixture(autouse=True)
@@ -59,21 +38,23 @@ def counted(request: pytest.FixtureRequest, programs: list[str]) -> Iterator[Non
     yield
     callspec = getattr(request.node, "callspec", None)
     if callspec and "subject" in callspec.params:
-        PROGRAMS[id(callspec.params["subject"])] += len(programs)
+        stepwise = callspec.params["law"] in laws.STEPWISE
+        PROGRAMS[id(callspec.params["subject"]), stepwise] += len(programs)
 
 
 @pytest.mark.parametrize("law", [*LAWS, pytest.param(None, id="few_programs")])
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_law(subject: Subject, law: Law | None) -> None:
     if law is None:  # the last one of each subject
-        assert PROGRAMS[id(subject)] <= MOST_PROGRAMS
+        assert PROGRAMS[id(subject), False] <= MOST_PROGRAMS
+        assert PROGRAMS[id(subject), True] <= MOST_PRIMITIVES
     else:
         law(subject)
 
 
 def compared() -> Subject:
     rng = np.random.default_rng(0)
-    arrays = rng.normal(size=(6, 4)), rng.normal(size=(6, 4))
+    arrays = snapped(rng.normal(size=(6, 4))), snapped(rng.normal(size=(6, 4)))
     return Subject(breakers.all_pairs, arrays, compares_examples=True)
 
 
@@ -93,19 +74,19 @@ def test_a_loss_that_hides_that_it_compares_examples_breaks_the_laws(law: Law) -
 
 BREAKERS = {
     laws.jitted_equals_eager: breakers.keeping_a_state,
-    laws.vmapped_equals_a_loop: breakers.batched_by_a_rule_of_its_own,
+    laws.vmapped_equals_a_loop: breakers.with_a_batching_rule,
     laws.forward_mode_equals_reverse_mode: breakers.without_forward_mode,
     laws.derivatives_equal_finite_differences: breakers.with_a_constant_for_a_factor,
-    laws.nan_under_the_mask_changes_nothing: breakers.plain,  # masks what it computed, not what it was given
+    laws.nan_under_the_mask_changes_nothing: breakers.plain,  # masks its result, not its inputs
     laws.masking_equals_dropping: breakers.dividing_by_all,
     laws.whole_weights_equal_repeating: breakers.not_normalising_weights,
-    laws.nothing_kept_is_zero: breakers.of_nothing_is_nan,
+    laws.an_empty_mask_is_zero: breakers.nan_for_an_empty_mask,
     laws.unreduced_losses_add_up_to_the_sum: breakers.unmasked_when_unreduced,
     laws.parts_of_halves_add_up_to_the_mean: breakers.parts_of_weight_one,
     laws.low_precision_is_summed_in_float32: breakers.rounding_the_losses,
     laws.no_nan_arises_on_the_way: breakers.nan_beside_the_point,
     laws.order_does_not_matter: breakers.weighing_by_position,
-    laws.an_empty_batch_is_zero: breakers.of_nothing_is_nan,
+    laws.an_empty_batch_is_zero: breakers.nan_for_an_empty_mask,
     laws.other_values_do_not_compile_again: breakers.looking_at_a_value,
     laws.transformations_compose: breakers.normalised_over_the_batch,
     laws.a_loss_that_cannot_be_negative_is_not: breakers.below_zero,
@@ -126,7 +107,7 @@ BREAKERS_OF_COMPARED_EXAMPLES = {law: BREAKERS[law] for law in LAWS_WITH_TWO_FOR
 )
 def test_law_can_be_broken(law: Law, breaker: Callable[..., Any], compares_examples: bool) -> None:
     rng = np.random.default_rng(0)
-    arrays = rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
+    arrays = snapped(rng.normal(size=(6, 3))), snapped(rng.normal(size=(6, 3)))
     with pytest.raises((AssertionError, FloatingPointError, TypeError, jax.errors.ConcretizationTypeError)):
         law(Subject(breaker, arrays, compares_examples=compares_examples))
 

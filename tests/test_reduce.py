@@ -1,7 +1,9 @@
 """`reduce`, `Mean`, `parts` and `legacy_reduction`: the one place where losses become the result."""
 
 import functools
+import inspect
 import itertools
+import pickle
 
 import chex
 import jax
@@ -298,6 +300,47 @@ def test_parts_of_a_jitted_loss() -> None:
     assert type(mean) is Mean
     wanted = jaxloss.cross_entropy(LOGITS, LABELS, where=VALID, ignore_index=3)
     chex.assert_trees_all_close(mean.value, wanted, rtol=1e-14)
+
+
+def loss_of_keywords(losses, **keywords):
+    return reduce(losses, **keywords)
+
+
+def test_parts_of_a_loss_that_passes_its_keywords_on() -> None:
+    mean = parts(loss_of_keywords)(np.array([1.0, 2.0, 9.0]), where=np.array([True, True, False]))
+    assert (float(mean.total), float(mean.weight)) == (3, 2)
+    with pytest.raises(ValueError, match="reduction='sum'"):
+        parts(loss_of_keywords)(np.ones(3), reduction="sum")
+
+
+def test_parts_have_the_signature_of_the_loss_without_its_reduction() -> None:
+    signature = inspect.signature(parts(jaxloss.huber_loss))
+    assert list(signature.parameters) == ["predictions", "targets", "delta", "where", "sample_weight"]
+    assert signature.return_annotation is Mean
+    assert list(inspect.signature(parts(loss_of_keywords)).parameters) == ["losses", "keywords"]
+    assert list(inspect.signature(parts(jaxloss.HuberLoss())).parameters)[:2] == ["predictions", "targets"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        jaxloss.huber_loss,
+        loss_of_keywords,
+        jaxloss.HuberLoss(delta=2.0),
+        jaxloss.HuberLoss() + 0.5 * jaxloss.L1Loss(),
+    ],
+    ids=["function", "keywords", "object", "sum"],
+)
+def test_parts_pickle(loss) -> None:
+    arrays = [np.array([0.0, 4.0])] * (1 if loss is loss_of_keywords else 2)
+    same = pickle.loads(pickle.dumps(parts(loss)))
+    chex.assert_trees_all_equal(same(*arrays), parts(loss)(*arrays))
+
+
+def test_a_mean_pickles() -> None:
+    mean = Mean(jnp.array(3.0), jnp.array(2.0), rest=Mean(jnp.array(1.0), jnp.array(4.0)))
+    assert b"cjaxloss\nMean\n" in pickle.dumps(mean, protocol=0)
+    chex.assert_trees_all_equal(pickle.loads(pickle.dumps(mean)), mean)
 
 
 def test_parts_keeps_the_name_of_the_loss() -> None:

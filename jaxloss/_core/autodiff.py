@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool
 
@@ -39,4 +41,16 @@ def along(tangents: tuple[Tangent, ...], *slopes: Callable[[], Values]) -> Value
 def nan_unless(ok: Bool[Array, "..."], values: Values) -> Values:
     """`values` where `ok`, else NaN with a NaN gradient: a bad value is loud, in that element only."""
     # A product passes the NaN on to the derivative. The derivative of a `where` would be a silent zero.
-    return values * jnp.where(ok, jnp.ones((), values.dtype), jnp.nan)
+    return values * value_or_nan(ok, jnp.ones((), values.dtype))
+
+
+def value_or_nan(ok: Bool[Array, "..."], values: Values) -> Values:
+    """`values` where `ok`, else NaN; without a derivative. It is for the value of a function with a custom derivative.
+
+    The bits of the numbers are selected as integers. A select between floating numbers would need a constant NaN, at
+    which `jax.debug_nans` stops a program that runs without `jit`, even if all values are good.
+    """
+    dtype = values.dtype
+    integer = np.dtype(f"int{8 * dtype.itemsize}")
+    nan = np.asarray(np.nan, dtype).view(integer)
+    return lax.bitcast_convert_type(jnp.where(ok, lax.bitcast_convert_type(values, integer), nan), dtype)

@@ -2,7 +2,7 @@
 
 `@program` compiles a loss for each set of shapes, dtypes and static options. Python numbers among the options are
 checked on every call, outside the program, and enter it as arrays: another value does not compile again. Inside a
-user's `jax.jit` the loss is inlined, so that XLA sees the same operations as without `@program`.
+user's `jax.jit` the loss is called as it is, because a program within a program changes how XLA schedules both.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeAlias, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from jaxloss._core.arguments import Number
@@ -50,7 +51,7 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
             ranged = {name: numbers[name].traced(name, value) for name, value in numeric.items()}
             return cast(Callable[..., T], loss)(*given, **options, **named, **python, **ranged)
 
-        compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0, inline=True))
+        compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0))
 
         @functools.wraps(loss)
         def called(*given: P.args, **options: P.kwargs) -> T:
@@ -71,11 +72,26 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
                     static.append((name, float, value))
                 else:
                     python[name] = numbers[name].checked(name, value)
-            return compiled(tuple(sorted(static, key=_name)), tuple(map(_array, given)), named, python, numeric)
+            run = traced if _staged() else compiled
+            return run(tuple(sorted(static, key=_name)), tuple(map(_array, given)), named, python, numeric)
 
         return called
 
     return decorate
+
+
+@functools.partial(jax.jit, inline=True)
+def _zero() -> Array:
+    return jnp.zeros(())
+
+
+def _staged() -> bool:
+    """Whether JAX records operations for a program, as in `jax.jit`, `lax.scan` or `shard_map`.
+
+    It then records this operation too, although nothing depends on it. In an eager call it runs the operation, and so
+    it does in an eager `jax.grad` or `jax.vmap`.
+    """
+    return isinstance(_zero(), Tracer)
 
 
 def _name(option: tuple[str, type, object]) -> str:

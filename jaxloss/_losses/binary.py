@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
 from jaxloss._core.arguments import filled, floats, has_axis, mask, paired, real, same_shape
-from jaxloss._core.autodiff import Tangent, along, nan_unless
+from jaxloss._core.autodiff import Tangent, along, nan_unless, value_or_nan
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
-from jaxloss._core.elementwise import TINY, overflow_safe_mean, softplus, times
+from jaxloss._core.elementwise import TINY, is_infinite, overflow_safe_mean, softplus, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -266,7 +266,7 @@ def _logistic(x: Values, positive: Values, negative: Values, valid: Bool[Array, 
     losses = times(jnp.where(x < 0, positive, negative), jnp.abs(x)) + (positive + negative) * jnp.log1p(
         jnp.exp(-jnp.abs(x))
     )
-    return jnp.where(valid, losses, jnp.nan)
+    return value_or_nan(valid, losses)
 
 
 @partial(_logistic.defjvp, symbolic_zeros=True)
@@ -283,7 +283,7 @@ def _logistic_jvp(
 
     def slope_by_factor(x: Values) -> Values:
         # An infinite logit is a certain answer. Its cost times a tangent of 0 must be 0 and not NaN.
-        return nan_unless(valid, jnp.where(jnp.isinf(x), 0.0, softplus(x)))
+        return nan_unless(valid, jnp.where(is_infinite(x), 0.0, softplus(x)))
 
     slopes = (slope_by_logit, lambda: slope_by_factor(-x), lambda: slope_by_factor(x))
     return _logistic(*primals), along(tangents[:3], *slopes)

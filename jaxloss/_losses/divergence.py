@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Shaped
 from jaxloss._core.arguments import paired
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import expect, log_probabilities, some_probability
+from jaxloss._core.dtypes import limits
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -72,7 +73,8 @@ def kl_div(
         expect(some_probability(dtype), targets=targets)
         predictions = nan_unless(targets >= 0, predictions)
     # A target of probability 0 has no term. Its inputs are replaced as well, because 0 * inf in a derivative is NaN.
-    impossible = targets == (-jnp.inf if log_target else 0)
+    # The comparison with the lowest number is true for -inf alone. A constant -inf would stop `jax.debug_infs`.
+    impossible = targets < -limits(targets.dtype).max if log_target else targets == 0
     targets, predictions = jnp.where(impossible, 1.0, targets), jnp.where(impossible, 0.0, predictions)
     probability, log_probability = (jnp.exp(targets), targets) if log_target else (targets, jnp.log(targets))
     losses = jnp.where(impossible, 0.0, probability * (log_probability - predictions))

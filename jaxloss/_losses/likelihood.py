@@ -220,7 +220,9 @@ def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, T
 @jax.custom_jvp
 def _floored(var: Values, eps: Values) -> Values:
     """max(var, eps), with the derivative 1 in `var` on both sides of the clamp; NaN, derivative included, below 0."""
-    return jnp.where(var < 0, jnp.nan, jnp.maximum(var, eps))
+    # The root of a negative number is NaN. A select with a constant NaN would not fuse with the mean on CPUs, and
+    # `jax.debug_nans` would stop at the constant.
+    return jnp.maximum(var, eps) + jnp.sqrt(jnp.minimum(var, 0.0))
 
 
 @_floored.defjvp

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Integer
 
+from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -121,7 +122,7 @@ def _ctc_loss(
 
     losses = negative_log_likelihood(batch, axis, blank)
     if zero_infinity:
-        losses = jnp.where(jnp.isposinf(losses), 0.0, losses)
+        losses = jnp.where(is_infinite(losses), 0.0, losses)
     if reduction == "mean":
         losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
     return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=log_probs.dtype)

@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 from measure import Results, computed
+from measured import Arrays, Measured, given
 from points import Kind
-from subject import Arrays, Subject, given
 
-Run = Callable[[Subject, Arrays, Kind], Results | None]
+Run = Callable[[Measured, Arrays, Kind], Results | None]
 """The results, or None where the library lacks the loss or the dtype."""
 
 
-def of_torch(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_torch(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     import torch
 
     call = _torch_calls(torch).get(subject.name, getattr(torch.nn.functional, subject.name, None))
@@ -67,7 +67,7 @@ def _torch_calls(torch: Any) -> Mapping[str, Callable[..., Any]]:
     }
 
 
-def of_optax(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_optax(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     import optax
 
     losses = optax.losses
@@ -86,7 +86,7 @@ def of_optax(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     return _of_jax(calls, subject, arrays, kind)
 
 
-def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_keras(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
@@ -117,7 +117,7 @@ def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     return _of_jax(calls, subject, arrays, kind)
 
 
-def _of_jax(calls: Mapping[str, Callable[..., Any]], subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def _of_jax(calls: Mapping[str, Callable[..., Any]], subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     call = calls.get(subject.name)
     if call is None:
         return None

@@ -5,7 +5,7 @@ import inputs
 import points
 from cases import CASES
 from inputs import LOGITS, VECTORS, normal
-from subject import Subject
+from measured import Measured
 
 TWO_VECTORS = {
     "adversarial": points.vector_tuples(2),
@@ -15,7 +15,7 @@ TWO_VECTORS = {
     "ulps": (3, 8),
 }
 HELPERS = [
-    Subject(
+    Measured(
         gold.log_softmax,
         lambda kind: (points.logit_rows(kind),),
         lambda rng, inputs: (normal(rng, (*inputs.shape, inputs.size), inputs.scale),),
@@ -23,8 +23,8 @@ HELPERS = [
         never_negative=False,
         ulps=(5, 4),
     ),
-    Subject(gold.pairwise_distance, **TWO_VECTORS),
-    Subject(gold.pairwise_distance, options={"eps": 0.0}, **TWO_VECTORS),
-    Subject(gold.cosine_similarity, never_negative=False, **TWO_VECTORS),
+    Measured(gold.pairwise_distance, **TWO_VECTORS),
+    Measured(gold.pairwise_distance, options={"eps": 0.0}, **TWO_VECTORS),
+    Measured(gold.cosine_similarity, never_negative=False, **TWO_VECTORS),
 ]
 SUBJECTS = [*(subject for case in CASES for subject in case.accuracy), *HELPERS]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from cases import CASES
 from measure import computed, faults, truths, units_of_last_place
+from measured import DTYPES, Measured, given
 from points import Kind
-from subject import DTYPES, Subject, given
 from subjects import SUBJECTS
 from variants import variants
 
@@ -27,7 +27,7 @@ every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject:
     ("dtype", "jit"),
     variants([*((dtype, True) for dtype in DTYPES), ("float32", False)], lambda dtype, jit: dtype == "float32" and jit),
 )
-def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, jit: bool) -> None:
+def test_no_adversarial_input_has_a_wrong_result(subject: Measured, dtype: str, jit: bool) -> None:
     kind = Kind(dtype)
     arrays = subject.tried_at(kind)
     results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
@@ -38,7 +38,7 @@ def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, j
 
 @every_subject
 @pytest.mark.parametrize("dtype", variants(DTYPES, lambda dtype: dtype == "float32"))
-def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Subject, dtype: str) -> None:
+def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Measured, dtype: str) -> None:
     kind = Kind(dtype)
     arrays = subject.ordinary_in(kind)
     wanted = truths(subject.truth, arrays)

@@ -31,7 +31,7 @@ def _centred_of_a_batch(_: int, batched: list[bool], x: Any) -> tuple[Any, bool]
     return x - jnp.mean(x), batched[0]  # over the batch too
 
 
-def batched_by_a_rule_of_its_own(x: Any, t: Any, **keywords: Any) -> Any:
+def with_a_batching_rule(x: Any, t: Any, **keywords: Any) -> Any:
     return plain(_centred(jax.lax.stop_gradient(x)), t, **keywords)
 
 
@@ -64,7 +64,7 @@ def not_normalising_weights(x: Any, t: Any, reduction: str = "mean", sample_weig
     return jaxloss.reduce((x - t) ** 2 * jnp.asarray(sample_weight, x.dtype), reduction, **keywords)
 
 
-def of_nothing_is_nan(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
+def nan_for_an_empty_mask(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
     losses = (x - t) ** 2
     return losses if reduction == "none" else jnp.mean(losses, where=jnp.broadcast_to(where, losses.shape))
 
@@ -119,5 +119,5 @@ def all_pairs_with_masked_negatives(x: Any, t: Any, reduction: str = "mean", whe
 
 
 def all_pairs_with_positions(x: Any, t: Any, **keywords: Any) -> Any:
-    """What is compared is the order too."""
+    """The loss of an example depends on its position too."""
     return all_pairs(x, jnp.cumsum(t, axis=0), **keywords)

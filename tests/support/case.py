@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from inputs import EXAMPLES, Arrays, Inputs, Options, class_weight, head_bias, kernel_weight, snapped
+from measured import Measured
 from references import Reference, Torch
-from subject import Subject
 
 import jaxloss
 
@@ -23,7 +23,7 @@ class Case:
 
     loss: type[jaxloss.Loss]
     make: Callable[[np.random.Generator, Inputs], Arrays]
-    """Inputs for an `Inputs`: predictions first."""
+    """Inputs for an `Inputs`: predictions first. `inputs.takes` notes the domain of each."""
     element: str = "number"
     """The thing that has one loss, as the table of the family's page says: a number, a token, a pair, ..."""
     options: tuple[Options, ...] = ({},)
@@ -40,7 +40,7 @@ class Case:
     """Where the expected values come from."""
     mistakes: tuple[Any, ...] = ()
     """Rows of the mistakes that this loss alone can meet; those that every loss can meet are derived."""
-    accuracy: tuple[Subject, ...] = ()
+    accuracy: tuple[Measured, ...] = ()
     """Formulas in many digits, with the points at which the loss is compared with them."""
     never_negative: bool = True
     shared: tuple[int, ...] = ()

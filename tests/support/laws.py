@@ -22,10 +22,11 @@ Function = Callable[..., Any]
 close = partial(chex.assert_trees_all_close, rtol=1e-11, atol=1e-12)
 
 REDUCTIONS = ("none", "mean", "sum")
-# Two batches of three examples. The mask takes three examples, so that the masked batch without the others is as large
-# as one of the two, and the batches weigh differently. The repetitions are six in all, as many as the examples.
-KEPT = np.array([True, False, True, True, False, False])
+# Two batches of three examples. The first mask leaves three examples, as many as a batch has. The second one leaves
+# batches of different weight, and no example without another to compare it with. The repetitions are six in all.
+KEEP = np.array([True, False, True, True, False, False])
 TIMES = np.array([1, 2, 0, 1, 1, 1])
+MOST = np.array([True, True, True, True, False, True])
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5])
 BATCHES = (slice(0, 3), slice(3, 6))
 
@@ -53,7 +54,7 @@ class Subject:
         return tuple(a.astype(jnp.dtype(dtype)) if i in self.floating() else a for i, a in enumerate(self.arrays))
 
     def value_and_gradient(self, *arrays: Any, **keywords: Any) -> tuple[Any, Any]:
-        """The loss, and its gradient in every floating input: of its weighted sum, if it is unreduced."""
+        """The loss and its gradient in every floating input. An unreduced loss is summed with weights first."""
 
         def value(*floating: Any) -> tuple[Any, Any]:
             loss = self.function(*replaced(arrays, self.floating(), floating), **keywords)
@@ -163,11 +164,11 @@ def spoilt(subject: Subject) -> tuple[np.ndarray, ...]:
     """The inputs with NaN, and class numbers of no class, in the masked examples."""
     arrays = tuple(np.array(array) for array in subject.arrays)
     for array in arrays:
-        array[~KEPT] = np.nan if np.issubdtype(array.dtype, np.floating) else 10**6
+        array[~KEEP] = np.nan if np.issubdtype(array.dtype, np.floating) else 10**6
     return arrays
 
 
-def of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
+def mean_of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
     """The mean over both batches, and its gradient, from each batch's sum and mean: the weight is their quotient."""
     found = [subject.run(*rows(subject.inputs(), batch), where=where[batch]) for batch in BATCHES]
     total = sum(each["sum"][0] for each in found)
@@ -177,8 +178,8 @@ def of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
 
 
 def mean_of_all(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
-    """The mean over all examples, and its gradient; whole batches are losses of their own if examples are compared."""
-    return of_batches(subject, where) if subject.compares_examples else subject.run(where=where)["mean"]
+    """The mean over all examples, and its gradient; each batch is a loss by itself if examples are compared."""
+    return mean_of_batches(subject, where) if subject.compares_examples else subject.run(where=where)["mean"]
 
 
 def jitted_equals_eager(subject: Subject) -> None:
@@ -187,9 +188,9 @@ def jitted_equals_eager(subject: Subject) -> None:
 
 
 def vmapped_equals_a_loop(subject: Subject) -> None:
-    keywords = shared_keywords(subject, 6, KEPT, WEIGHTS)
+    keywords = shared_keywords(subject, 6, KEEP, WEIGHTS)
     looped = [
-        subject.run(*rows(subject.inputs(), batch), where=KEPT[batch], sample_weight=WEIGHTS[batch])
+        subject.run(*rows(subject.inputs(), batch), where=KEEP[batch], sample_weight=WEIGHTS[batch])
         for batch in BATCHES
     ]
     batches, keywords = jax.tree.map(lambda a: a.reshape(2, 3, *a.shape[1:]), (subject.inputs(), keywords))
@@ -230,33 +231,33 @@ def derivatives_equal_finite_differences(subject: Subject) -> None:
     here, after, before = at(0), at(1), at(-1)
     by = {name: jax.tree.map(lambda a, b: (a - b) / (2 * step), after[name], before[name]) for name in here}
     found = (here["slope"], here["slope's slope"], here["forward"], here["reverse"])
-    # 1e-5 is what central differences with this step leave of float64.
+    # Central differences with this step leave 1e-5 of the precision of float64.
     wanted = (by["value"], by["slope"], by["gradients"], by["gradients"])
     chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def nan_under_the_mask_changes_nothing(subject: Subject) -> None:
-    clean = subject.run(where=KEPT)
-    close(subject.run(*spoilt(subject), where=KEPT), clean)
+    clean = subject.run(where=KEEP)
+    close(subject.run(*spoilt(subject), where=KEEP), clean)
     for _, gradients in clean.values():
         for gradient in gradients:
-            chex.assert_trees_all_equal(gradient[~KEPT], np.zeros_like(gradient[~KEPT]))
+            chex.assert_trees_all_equal(gradient[~KEEP], np.zeros_like(gradient[~KEEP]))
     along = tuple(cotangent(subject.arrays[i].shape) for i in subject.smooth_in)
-    keywords = shared_keywords(subject, 6, KEPT)
+    keywords = shared_keywords(subject, 6, KEEP)
     found, wanted = (subject.second_order(inputs, along, **keywords) for inputs in (spoilt(subject), subject.inputs()))
     close(found, wanted)
 
 
 def masking_equals_dropping(subject: Subject) -> None:
-    """So it is for examples that are compared: one under the mask is no anchor, no positive and no negative."""
-    masked, dropped = subject.run(where=KEPT), subject.run(*rows(subject.inputs(), KEPT))
+    """It holds for compared examples too: a masked one is no anchor, no positive and no negative."""
+    masked, dropped = subject.run(where=KEEP), subject.run(*rows(subject.inputs(), KEEP))
     for reduction in ("mean", "sum"):
         value, gradients = masked[reduction]
-        close((value, rows(gradients, KEPT)), dropped[reduction])
+        close((value, rows(gradients, KEEP)), dropped[reduction])
 
 
 def whole_weights_equal_repeating(subject: Subject) -> None:
-    """A repeated example would be compared with its copy: weights of compared examples add instead."""
+    """A repeated example would be compared with its copy. So the law of compared examples is that weights add."""
     if subject.compares_examples:
         found = [subject.run(sample_weight=weight) for weight in (TIMES, WEIGHTS, TIMES + WEIGHTS)]
         first, second, both = ((each["sum"][0], each["sum"][0] / each["mean"][0]) for each in found)
@@ -267,7 +268,7 @@ def whole_weights_equal_repeating(subject: Subject) -> None:
     close((weighted["mean"][0], weighted["sum"][0]), (repeated["mean"][0], 2 * repeated["sum"][0]))
 
 
-def nothing_kept_is_zero(subject: Subject) -> None:
+def an_empty_mask_is_zero(subject: Subject) -> None:
     spoilt = tuple(array * np.nan if np.issubdtype(array.dtype, np.floating) else array for array in subject.arrays)
     for inputs in (subject.inputs(), spoilt):
         found = subject.run(*inputs, where=np.zeros(6, bool))["mean"]
@@ -275,7 +276,7 @@ def nothing_kept_is_zero(subject: Subject) -> None:
 
 
 def unreduced_losses_add_up_to_the_sum(subject: Subject) -> None:
-    for found in (subject.run(), subject.run(where=KEPT, sample_weight=WEIGHTS)):
+    for found in (subject.run(), subject.run(where=KEEP, sample_weight=WEIGHTS)):
         close(np.sum(found["none"][0]), found["sum"][0])
 
 
@@ -285,7 +286,7 @@ def parts_of_halves_add_up_to_the_mean(subject: Subject) -> None:
         return (first + second).value
 
     by_halves = jax.jit(Subject(halves, subject.arrays).value_and_gradient)
-    close(by_halves(*subject.inputs(), where=subject.per_example(KEPT)), mean_of_all(subject, KEPT))
+    close(by_halves(*subject.inputs(), where=subject.per_example(MOST)), mean_of_all(subject, MOST))
 
 
 def low_precision_is_summed_in_float32(subject: Subject) -> None:
@@ -302,7 +303,7 @@ def no_nan_arises_on_the_way(subject: Subject) -> None:
     inputs = tuple(map(jnp.asarray, subject.inputs()))  # in float64, as in `jitted_equals_eager`, for the same programs
     with jax.debug_nans(True):  # step by step, where it looks at every step
         for reduction in ("none", "mean"):
-            subject.value_and_gradient(*inputs, reduction=reduction, where=subject.per_example(KEPT))
+            subject.value_and_gradient(*inputs, reduction=reduction, where=subject.per_example(KEEP))
 
 
 def order_does_not_matter(subject: Subject) -> None:
@@ -325,13 +326,13 @@ def an_empty_batch_is_zero(subject: Subject) -> None:
 def other_values_do_not_compile_again(subject: Subject) -> None:
     subject.run()
     traced = len(subject.traces)
-    subject.run(*rows(subject.inputs(), np.array([4, 4, 2, 2, 2, 5])), where=KEPT, sample_weight=WEIGHTS)
+    subject.run(*rows(subject.inputs(), np.array([4, 4, 2, 2, 2, 5])), where=KEEP, sample_weight=WEIGHTS)
     assert len(subject.traces) == traced
 
 
 def transformations_compose(subject: Subject) -> None:
     """`lax.scan` over batches, `jax.checkpoint`, and `shard_map` over devices, each give the plain result."""
-    arrays, where = subject.inputs(), subject.per_example(KEPT)
+    arrays, where = subject.inputs(), subject.per_example(MOST)
 
     def scanned(*arrays: Any) -> Any:
         def step(total: Any, batch: tuple[Any, ...]) -> tuple[Any, None]:
@@ -354,7 +355,7 @@ def transformations_compose(subject: Subject) -> None:
         given = (*arrays, where)
         return jax.shard_map(local, mesh=mesh, in_specs=(data,) * len(given), out_specs=none)(*given)
 
-    close(jax.jit(Subject(sharded, arrays).value_and_gradient)(*arrays, where=where), mean_of_all(subject, KEPT))
+    close(jax.jit(Subject(sharded, arrays).value_and_gradient)(*arrays, where=where), mean_of_all(subject, MOST))
 
 
 def a_loss_that_cannot_be_negative_is_not(subject: Subject) -> None:
@@ -370,7 +371,7 @@ LAWS = [
     nan_under_the_mask_changes_nothing,
     masking_equals_dropping,
     whole_weights_equal_repeating,
-    nothing_kept_is_zero,
+    an_empty_mask_is_zero,
     unreduced_losses_add_up_to_the_sum,
     parts_of_halves_add_up_to_the_mean,
     low_precision_is_summed_in_float32,
@@ -381,6 +382,7 @@ LAWS = [
     transformations_compose,
     a_loss_that_cannot_be_negative_is_not,
 ]
+STEPWISE = [jitted_equals_eager, no_nan_arises_on_the_way]  # which compile every primitive by itself
 LAWS_WITH_TWO_FORMS = [
     vmapped_equals_a_loop,
     whole_weights_equal_repeating,

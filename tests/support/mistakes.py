@@ -76,18 +76,18 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
     return Right(case.loss.fn, arrays, shape, two_kinds)
 
 
-def of_every_loss(cases: list["Case"]) -> list[Any]:
+def common_mistakes(cases: list["Case"]) -> list[Any]:
     """The mistakes that every loss can meet."""
-    rows = [*of_shared_keywords(REDUCE), *of_arrays(REDUCE)]
+    rows = [*keyword_mistakes(REDUCE), *array_mistakes(REDUCE)]
     for case in cases:
         if not case.variant:
             call = right(case, cases)
-            rows += of_arrays(call) + of_shared_keywords(call) + silent_broadcasts(call)
-            rows += [*of_options(case, call), *case.mistakes]
+            rows += array_mistakes(call) + keyword_mistakes(call) + silent_broadcasts(call)
+            rows += [*object_mistakes(case, call), *case.mistakes]
     return rows
 
 
-def of_arrays(call: Right) -> list[Any]:
+def array_mistakes(call: Right) -> list[Any]:
     """Arrays of the wrong kind; lengths, and arrays of two kinds, have rows in the loss's Case."""
     rows = []
     for name, array in call.arrays.items():
@@ -118,7 +118,7 @@ def of_arrays(call: Right) -> list[Any]:
     return rows
 
 
-def of_shared_keywords(call: Right) -> list[Any]:
+def keyword_mistakes(call: Right) -> list[Any]:
     fn, name = call.fn, call.name
     unfit = (2, *call.shape[1:])
     rows = [
@@ -192,7 +192,7 @@ def silent_broadcasts(call: Right) -> list[Any]:
     ]
 
 
-def of_options(case: "Case", call: Right) -> list[Any]:
+def object_mistakes(case: "Case", call: Right) -> list[Any]:
     """Mistakes with the option object."""
     loss, name = case.loss, case.loss.__name__
     return [
@@ -203,7 +203,7 @@ def of_options(case: "Case", call: Right) -> list[Any]:
             TypeError,
             "unexpected keyword argument 'size_average'",
         ),
-        # The options are checked where they are used: a loss may be made of what is not yet a number.
+        # The options are checked where they are used: a loss may hold placeholders.
         row(
             f"{name}-unknown_reduction",
             lambda: loss(reduction="average")(*call.but()),

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.sequences import Batch, length_mask
 from jaxloss._ops.ctc import derivative, formula, xla
 from jaxloss._ops.ctc.problem import Implementation, PerSequence, ctc_problem
@@ -48,7 +49,7 @@ def likeliest_path(batch: Batch, axis: int, blank: int) -> tuple[PerSequence, In
         states = states[: batch.log_probs.shape[1 - axis]].T  # without the frames that fill the last block
         emissions = jnp.where(states % 2 == 0, 0, states // 2 + 1)  # even states are blanks, odd ones are labels
         classes = jnp.take_along_axis(problem.classes, emissions, 1, mode="clip")
-        has_path = problem.valid & ~jnp.isneginf(score)
+        has_path = problem.valid & ~is_infinite(score)
         on_path = length_mask(problem.input_lengths, classes.shape[1]) & has_path[:, None]
         return nan_unless(problem.valid, score).astype(batch.log_probs.dtype), jnp.where(on_path, classes, -1)
 

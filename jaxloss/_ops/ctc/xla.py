@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, cast
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Num
 
 from jaxloss._core import extended_range as extended
 from jaxloss._core.dtypes import accumulator
@@ -28,6 +28,10 @@ Skips: TypeAlias = Bool[Array, "sequences labels"]
 
 
 Lengths: TypeAlias = Int[Array, "sequences"]
+
+
+Index: TypeAlias = Int[ArrayLike, ""]
+"""The index of a loop. Under `jax.disable_jit` it is a Python integer."""
 
 
 class States(NamedTuple):
@@ -62,7 +66,7 @@ def value(problem: Problem) -> PerSequence:
     emissions, target_lengths = problem.emissions, problem.target_lengths
     skip_cost = _skip_cost(emissions, problem.skips)
 
-    def forward(frame: Int[Array, ""], alphas: States, _: None) -> tuple[States, None]:
+    def forward(frame: Index, alphas: States, _: None) -> tuple[States, None]:
         return _emit(_step_forward(alphas, skip_cost), _frame(emissions, frame)), None
 
     alphas, _ = _loop_over_frames(
@@ -78,7 +82,7 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
     skip_cost = _skip_cost(emissions, problem.skips)
     start = _certain_blank(emissions, jnp.zeros_like(target_lengths))
 
-    def forward(frame: Int[Array, ""], alphas: States, saved: Extended) -> tuple[States, Extended]:
+    def forward(frame: Index, alphas: States, saved: Extended) -> tuple[States, Extended]:
         alphas = _emit(_step_forward(alphas, skip_cost), _frame(emissions, frame))
         mantissa, exponent = alphas.labels
         return alphas, Extended(
@@ -97,7 +101,7 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
         skip_cost[:, 1:], ((0, 0), (0, 1)), constant_values=extended.layout(emissions.dtype).zero_exponent
     )
 
-    def backward(index: Int[Array, ""], betas: States, posteriors: Emissions) -> tuple[States, Emissions]:
+    def backward(index: Index, betas: States, posteriors: Emissions) -> tuple[States, Emissions]:
         frame = frames - 1 - index
         betas = _step_backward(betas, skip_cost_backward)
         # The posteriors overwrite the stored mantissas of the alphas, which no later frame needs: that saves an array.
@@ -166,7 +170,7 @@ def _likelihood(alphas: States, skip_cost: Int[Array, "sequences labels"], targe
 
 
 def _loop_over_frames(
-    frames: int, states: States, stored: T, body: Callable[[Int[Array, ""], States, T], tuple[States, T]]
+    frames: int, states: States, stored: T, body: Callable[[Index, States, T], tuple[States, T]]
 ) -> tuple[States, T]:
     """Loop over whole blocks of frames, and normalise the states before each block.
 
@@ -176,10 +180,10 @@ def _loop_over_frames(
     number = block_count(frames)
     size = frames // number
 
-    def block(index: Int[Array, ""], carry: tuple[States, T]) -> tuple[States, T]:
+    def block(index: Index, carry: tuple[States, T]) -> tuple[States, T]:
         states, stored = carry
 
-        def each(frame: Int[Array, ""], carry: tuple[States, T]) -> tuple[States, T]:
+        def each(frame: Index, carry: tuple[States, T]) -> tuple[States, T]:
             return body(index * size + frame, *carry)
 
         start = (States(extended.normalize(states.blanks), extended.normalize(states.labels)), stored)
@@ -211,11 +215,9 @@ def _pad(x: Extended, sides: tuple[int, int]) -> Extended:
     )
 
 
-def _frame(array: Num[Array, "frames ..."], frame: Int[Array, ""]) -> Num[Array, "..."]:
+def _frame(array: Num[Array, "frames ..."], frame: Index) -> Num[Array, "..."]:
     return cast(Array, lax.dynamic_index_in_dim(array, frame, keepdims=False))
 
 
-def _set_frame(
-    array: Num[Array, "frames ..."], values: Num[Array, "..."], frame: Int[Array, ""]
-) -> Num[Array, "frames ..."]:
+def _set_frame(array: Num[Array, "frames ..."], values: Num[Array, "..."], frame: Index) -> Num[Array, "frames ..."]:
     return cast(Array, lax.dynamic_update_index_in_dim(array, values, frame, 0))

@@ -45,7 +45,7 @@ def _distance(a: Values, b: Values, eps: Values, p: float) -> Values:
         return _scaled_norm((a, b, eps), p, -1)
     squares = _sum_of_squares(_difference(a, b, eps), -1)
     return _scaled_unless(
-        (squares >= _least_sum_of_squares(max(a.shape[-1], b.shape[-1]), eps)) & (squares < jnp.inf),
+        (squares >= _least_sum_of_squares(max(a.shape[-1], b.shape[-1]), eps)) & jnp.isfinite(squares),
         lambda: jnp.sqrt(squares),
         lambda: _scaled_norm((a, b, eps), p, -1),
     )
@@ -122,8 +122,8 @@ def _cosine_and_lengths(
 
     # Squares that underflow do not matter where the clamp or the offset exceeds them.
     shortest = jnp.maximum(jnp.minimum(squares_a, squares_b), jnp.maximum(jnp.square(min_length), offset))
-    in_range = (shortest >= _least_sum_of_squares(a.shape[axis], min_length)) & (
-        jnp.maximum(squares_a, squares_b) < jnp.inf
+    in_range = (shortest >= _least_sum_of_squares(a.shape[axis], min_length)) & jnp.isfinite(
+        jnp.maximum(squares_a, squares_b)
     )
     value, first, second = _scaled_unless(in_range, plain, scaled)
     return jnp.clip(value, -1.0, 1.0), first, second  # rounding must not take a cosine past 1

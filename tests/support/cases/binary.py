@@ -5,8 +5,8 @@ import inputs
 import points
 from case import Case
 from inputs import ELEMENTS, LOGITS, MANY_EXAMPLES, class_weight
+from measured import Measured
 from mistakes import complex_weight, f, row, unfit_weight
-from subject import Subject
 
 import jaxloss
 
@@ -25,7 +25,7 @@ CASES = [
         inputs={name: ELEMENTS[name] for name in ("batched", "unbatched", "vector", "extra")},
         edges=([0.0, 0, 1, 1, 0.5, 1 - 2**-8], [0.0, 1, 0, 1, 0.5, 1]),
         differentiable=(0, 1),
-        accuracy=(Subject(gold.binary_cross_entropy, points.two_probs, inputs.probabilities, differentiable=(0, 1)),),
+        accuracy=(Measured(gold.binary_cross_entropy, points.two_probs, inputs.probabilities, differentiable=(0, 1)),),
         mistakes=(
             unfit_weight(jaxloss.binary_cross_entropy),
             complex_weight(jaxloss.binary_cross_entropy, f(4, 3)),
@@ -46,8 +46,8 @@ CASES = [
         edges=([0.0, 0, 1e4, -1e4, 1e4, -1e4, 17, -88], [0.0, 1, 0, 1, 1, 0, 1, 0]),
         differentiable=(0, 1),
         accuracy=(
-            Subject(gold.binary_cross_entropy_with_logits, ulps=(3, 3), **BINARY),
-            Subject(gold.binary_cross_entropy_with_logits, options={"pos_weight": 3.0}, ulps=(4, 4), **BINARY),
+            Measured(gold.binary_cross_entropy_with_logits, ulps=(3, 3), **BINARY),
+            Measured(gold.binary_cross_entropy_with_logits, options={"pos_weight": 3.0}, ulps=(4, 4), **BINARY),
         ),
         mistakes=(
             unfit_weight(jaxloss.binary_cross_entropy_with_logits),
@@ -61,7 +61,7 @@ CASES = [
         element="answer",
         inputs={name: inputs for name, inputs in ELEMENTS.items() if name != "huge"},  # PyTorch's is inf there
         edges=([0.0, 0, 80, -80], [1.0, -1, 1, 1]),
-        accuracy=(Subject(gold.soft_margin_loss, points.scores_and_signs, inputs.scores_and_signs, ulps=(3, 3)),),
+        accuracy=(Measured(gold.soft_margin_loss, points.scores_and_signs, inputs.scores_and_signs, ulps=(3, 3)),),
     ),
     Case(
         jaxloss.MultiLabelSoftMarginLoss,
@@ -71,7 +71,7 @@ CASES = [
         inputs=MANY_EXAMPLES,
         edges=([[0.0, 1e4, -1e4], [1e4, -1e4, 0]], [[0.0, 1, 0], [0, 1, 1]]),
         accuracy=(
-            Subject(
+            Measured(
                 gold.multilabel_soft_margin_loss,
                 points.logits_and_multilabels,
                 inputs.logits_and_multilabels,

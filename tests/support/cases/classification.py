@@ -5,9 +5,9 @@ import inputs
 import points
 from case import Case
 from inputs import INF, LOGITS, MANY_EXAMPLES, class_weight, classes_first, nll_classes_first
+from measured import Measured
 from mistakes import b, c, class_axis, complex_weight, f, i, row
 from references import Torch
-from subject import Subject
 
 import jaxloss
 
@@ -37,9 +37,9 @@ CASES = [
         ),
         reference=Torch(classes_first),
         accuracy=(
-            Subject(gold.cross_entropy, **LABELLED),
-            Subject(gold.cross_entropy, options={"label_smoothing": 0.125}, **LABELLED),
-            Subject(gold.cross_entropy, options={"z_loss": 0.125}, **LABELLED),
+            Measured(gold.cross_entropy, **LABELLED),
+            Measured(gold.cross_entropy, options={"label_smoothing": 0.125}, **LABELLED),
+            Measured(gold.cross_entropy, options={"z_loss": 0.125}, **LABELLED),
         ),
         mistakes=(
             *class_axis(jaxloss.cross_entropy, "logits"),
@@ -131,7 +131,7 @@ CASES = [
         differentiable=(0, 1),
         reference=Torch(classes_first),
         accuracy=(
-            Subject(
+            Measured(
                 gold.cross_entropy,
                 points.logits_and_soft_labels,
                 inputs.logits_and_soft_labels,
@@ -151,7 +151,7 @@ CASES = [
         reference=Torch(nll_classes_first),
         never_negative=False,
         accuracy=(
-            Subject(
+            Measured(
                 gold.nll_loss,
                 points.log_probs_and_labels,
                 inputs.scores_and_labels,

@@ -5,7 +5,7 @@ import inputs
 import points
 from case import Case
 from inputs import ELEMENTS
-from subject import Subject
+from measured import Measured
 
 import jaxloss
 
@@ -21,7 +21,7 @@ CASES = [
         differentiable=(0, 1),
         reductions=("none", "mean", "sum", "batchmean"),
         never_negative=False,
-        accuracy=(Subject(gold.kl_div, points.log_probs_and_probs, inputs.log_probs_and_probs, **DIVERGENCE),),
+        accuracy=(Measured(gold.kl_div, points.log_probs_and_probs, inputs.log_probs_and_probs, **DIVERGENCE),),
     ),
     Case(
         jaxloss.KLDivLoss,
@@ -35,7 +35,7 @@ CASES = [
         reductions=("none", "mean", "sum", "batchmean"),
         never_negative=False,
         accuracy=(
-            Subject(gold.kl_div, points.two_log_probs, inputs.two_log_probs, {"log_target": True}, **DIVERGENCE),
+            Measured(gold.kl_div, points.two_log_probs, inputs.two_log_probs, {"log_target": True}, **DIVERGENCE),
         ),
     ),
 ]

@@ -5,8 +5,8 @@ import inputs
 import points
 from case import Case
 from inputs import MANY_EXAMPLES, VECTORS, squared_distance, vectors
+from measured import Measured
 from mistakes import f, not_a_number, row, triplets
-from subject import Subject
 
 import jaxloss
 
@@ -32,7 +32,7 @@ CASES = [
         ),
         differentiable=(0, 1),
         accuracy=(
-            Subject(
+            Measured(
                 gold.cosine_embedding_loss,
                 points.vectors_and_signs,
                 inputs.vectors_and_signs,
@@ -78,8 +78,8 @@ CASES = [
         edges=TRIPLET_EDGES,
         differentiable=(0, 1, 2),
         accuracy=(
-            Subject(gold.triplet_margin_loss, **TRIPLETS),
-            Subject(gold.triplet_margin_loss, options={"p": 3.0, "swap": True}, **TRIPLETS),
+            Measured(gold.triplet_margin_loss, **TRIPLETS),
+            Measured(gold.triplet_margin_loss, options={"p": 3.0, "swap": True}, **TRIPLETS),
         ),
         mistakes=(
             *triplets(jaxloss.triplet_margin_loss),
@@ -99,7 +99,7 @@ CASES = [
         inputs=MANY_EXAMPLES,
         edges=TRIPLET_EDGES,
         differentiable=(0, 1, 2),
-        accuracy=(Subject(gold.triplet_margin_loss, function="triplet_margin_with_distance_loss", **TRIPLETS),),
+        accuracy=(Measured(gold.triplet_margin_loss, function="triplet_margin_with_distance_loss", **TRIPLETS),),
         mistakes=(
             *triplets(jaxloss.triplet_margin_with_distance_loss),
             row(

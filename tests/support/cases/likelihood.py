@@ -5,8 +5,8 @@ import inputs
 import points
 from case import Case
 from inputs import ELEMENTS
+from measured import Measured
 from mistakes import f, row
-from subject import Subject
 
 import jaxloss
 
@@ -24,8 +24,8 @@ CASES = [
         differentiable=(0, 1),
         never_negative=False,
         accuracy=(
-            Subject(gold.poisson_nll_loss, points.log_rates_and_counts, inputs.counts, **COUNTS),
-            Subject(gold.poisson_nll_loss, points.log_rates_and_counts, inputs.counts, {"full": True}, **COUNTS),
+            Measured(gold.poisson_nll_loss, points.log_rates_and_counts, inputs.counts, **COUNTS),
+            Measured(gold.poisson_nll_loss, points.log_rates_and_counts, inputs.counts, {"full": True}, **COUNTS),
         ),
     ),
     Case(
@@ -39,19 +39,19 @@ CASES = [
         differentiable=(0, 1),
         never_negative=False,
         accuracy=(
-            Subject(gold.poisson_nll_loss, points.rates_and_counts, inputs.rates, {"log_input": False}, **COUNTS),
+            Measured(gold.poisson_nll_loss, points.rates_and_counts, inputs.rates, {"log_input": False}, **COUNTS),
         ),
     ),
     Case(
         jaxloss.GaussianNLLLoss,
         inputs.means_and_variances,
-        options=({}, {"full": True}, {"eps": 0.5}),
+        options=({}, {"full": True}, {"eps": 2.0}),
         inputs=ELEMENTS,
         edges=([0.0, 1, 1, 0.5, 8], [0.0, 0, 1, 0, 2], [0.0, 0, 1e-6, 0.5, 8]),
         differentiable=(0, 1, 2),
         never_negative=False,
         accuracy=(
-            Subject(
+            Measured(
                 gold.gaussian_nll_loss,
                 points.means_and_variances,
                 inputs.means_and_variances,

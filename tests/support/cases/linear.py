@@ -5,9 +5,9 @@ import inputs
 import points
 from case import Case
 from inputs import MANY_EXAMPLES, Inputs, head_bias, kernel_weight, linear_first
+from measured import Measured
 from mistakes import f, row
 from references import Torch
-from subject import Subject
 
 import jaxloss
 
@@ -29,7 +29,7 @@ CASES = [
         shared=(1,),
         float32_losses=True,
         accuracy=(
-            Subject(
+            Measured(
                 gold_structured.linear_cross_entropy,
                 points.products_and_labels,
                 points.ordinary_products,

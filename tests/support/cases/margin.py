@@ -5,8 +5,8 @@ import inputs
 import points
 from case import Case
 from inputs import ELEMENTS, LOGITS, class_weight
+from measured import Measured
 from mistakes import complex_weight, f, i, not_a_number, row
-from subject import Subject
 
 import jaxloss
 
@@ -31,8 +31,8 @@ CASES = [
         ),
         edges=([[0.0, 0, 0], [1.0, 0, 2], [-1.0, 0.75, 3]], [0, 0, 2]),
         accuracy=(
-            Subject(gold.multi_margin_loss, **SCORED),
-            Subject(gold.multi_margin_loss, options={"p": 2}, **SCORED),
+            Measured(gold.multi_margin_loss, **SCORED),
+            Measured(gold.multi_margin_loss, options={"p": 2}, **SCORED),
         ),
         mistakes=(
             complex_weight(jaxloss.multi_margin_loss, i(4)),
@@ -72,7 +72,9 @@ CASES = [
         element="example",
         edges=([[0.0, 1, 0], [1.0, 0, 2], [1.0, 2, 3]], [[1, -1, 0], [-1, 0, 1], [2, 2, 0]]),
         accuracy=(
-            Subject(gold.multilabel_margin_loss, points.scores_and_lists, inputs.scores_and_label_lists, inputs=LOGITS),
+            Measured(
+                gold.multilabel_margin_loss, points.scores_and_lists, inputs.scores_and_label_lists, inputs=LOGITS
+            ),
         ),
         mistakes=(
             row(
@@ -98,7 +100,7 @@ CASES = [
         edges=([0.0, 1, 1, 0.25, 2, 3, 0.5], [1.0, -1, 1, -1, -1, 0, 0]),
         never_negative=False,
         accuracy=(
-            Subject(gold.hinge_embedding_loss, points.scores_and_signs, inputs.scores_and_signs, never_negative=False),
+            Measured(gold.hinge_embedding_loss, points.scores_and_signs, inputs.scores_and_signs, never_negative=False),
         ),
         mistakes=(not_a_number(jaxloss.hinge_embedding_loss, f(4, 3), f(4, 3)),),
     ),
@@ -111,8 +113,8 @@ CASES = [
         edges=([0.0, 1, 1, 0.25], [0.0, 0, 1, 0], [1.0, -1, 1, 1]),
         differentiable=(0, 1),
         accuracy=(
-            Subject(gold.margin_ranking_loss, **RANKED),
-            Subject(gold.margin_ranking_loss, options={"margin": 0.25}, **RANKED),
+            Measured(gold.margin_ranking_loss, **RANKED),
+            Measured(gold.margin_ranking_loss, options={"margin": 0.25}, **RANKED),
         ),
         mistakes=(
             not_a_number(jaxloss.margin_ranking_loss, f(4, 3), f(4, 3), f(4, 3)),

@@ -5,8 +5,8 @@ import inputs
 import points
 from case import Case
 from inputs import ELEMENTS
+from measured import Measured
 from mistakes import c, f, row
-from subject import Subject
 
 import jaxloss
 
@@ -19,7 +19,7 @@ CASES = [
         inputs=ELEMENTS,
         edges=([0.0, 1, -1, 2], [0.0, 1, 1, 0]),
         differentiable=(0, 1),
-        accuracy=(Subject(gold.l1_loss, **PAIRS),),
+        accuracy=(Measured(gold.l1_loss, **PAIRS),),
     ),
     Case(
         jaxloss.MSELoss,
@@ -27,7 +27,7 @@ CASES = [
         inputs=ELEMENTS,
         edges=([0.0, 1, -1, 2], [0.0, 1, 1, 0]),
         differentiable=(0, 1),
-        accuracy=(Subject(gold.mse_loss, **PAIRS),),
+        accuracy=(Measured(gold.mse_loss, **PAIRS),),
     ),
     Case(
         jaxloss.HuberLoss,
@@ -36,7 +36,7 @@ CASES = [
         inputs=ELEMENTS,
         edges=([0.0, 1, -1, 0.25, -7, 1e4], [0.0, 0, 0, 0, 0, 0]),
         differentiable=(0, 1),
-        accuracy=(Subject(gold.huber_loss, **PAIRS), Subject(gold.huber_loss, options={"delta": 0.25}, **PAIRS)),
+        accuracy=(Measured(gold.huber_loss, **PAIRS), Measured(gold.huber_loss, options={"delta": 0.25}, **PAIRS)),
         mistakes=(
             *(
                 row(
@@ -69,9 +69,9 @@ CASES = [
         edges=([0.0, 1, -1, 0.25, -7, 1e4], [0.0, 0, 0, 0, 0, 0]),
         differentiable=(0, 1),
         accuracy=(
-            Subject(gold.smooth_l1_loss, **PAIRS),
-            Subject(gold.smooth_l1_loss, options={"beta": 0.0}, **PAIRS),
-            Subject(gold.smooth_l1_loss, options={"beta": 8.0}, **PAIRS),
+            Measured(gold.smooth_l1_loss, **PAIRS),
+            Measured(gold.smooth_l1_loss, options={"beta": 0.0}, **PAIRS),
+            Measured(gold.smooth_l1_loss, options={"beta": 8.0}, **PAIRS),
         ),
         mistakes=(
             row(

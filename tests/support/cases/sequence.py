@@ -7,9 +7,9 @@ import numpy as np
 import points
 from case import Case
 from inputs import Inputs, ctc
+from measured import Measured
 from mistakes import b, c, f, i, row
 from references import Torch
-from subject import Subject
 
 import jaxloss
 
@@ -42,7 +42,7 @@ CASES = [
         reference=Torch(ctc),
         never_negative=False,
         accuracy=(
-            Subject(
+            Measured(
                 gold_structured.ctc_loss,
                 points.sequences,
                 points.ordinary_sequences,

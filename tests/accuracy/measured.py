@@ -17,7 +17,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Subject:
+class Measured:
     """A loss with its options."""
 
     formula: Callable[..., list[Any]]
