@@ -14,7 +14,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
-from jaxloss._ops.vectors.xla import cosine, distance
+from jaxloss._ops.vectors import cosine, distance
 
 __all__ = [
     "CosineEmbeddingLoss",
@@ -151,10 +151,10 @@ def cosine_embedding_loss(
     if targets.shape != shape:
         raise ValueError(f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}.")
     keep = mask(where, shape)
-    given = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
+    first, second = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
     targets = filled(targets, keep, 1.0)
     expect(SIGN, targets=targets)
-    angle = cosine(*given, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
+    angle = cosine(first, second, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
     apart = clamp_min(angle - option("margin", margin, a))
     losses = jnp.where(targets == 1, 1 - angle, jnp.where(targets == -1, apart, 0.0))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
