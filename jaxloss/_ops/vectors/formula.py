@@ -60,6 +60,8 @@ def scaled_norm(terms: Terms, same_terms: Terms, p: float, axis: int) -> Values:
 
 def clamped_length(norm: Values, min_length: Values, offset: float) -> Values:
     """max(sqrt(norm^2 + offset), min_length)."""
+    if offset == 0:  # the square of a small norm would underflow
+        return jnp.maximum(norm, min_length)
     # The square of a norm may overflow even where the norm does not.
     scale = jnp.maximum(norm, 1.0)
     return jnp.maximum(scale * jnp.sqrt(jnp.square(norm / scale) + offset / scale / scale), min_length)
