@@ -15,7 +15,7 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
-from jaxloss._ops.vectors.xla import cosine, distance
+from jaxloss._ops.vectors import cosine, distance
 
 __all__ = [
     "CosineEmbeddingLoss",
