@@ -22,5 +22,6 @@ def pick(values: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emis
         return xla.pick(values, classes, batch_axis)
     numbers = jnp.arange(values.shape[2], dtype=classes.dtype)
     one_hot = (classes[:, :, None] == numbers[None, None]).astype(values.dtype)
+    # The highest precision, because a pick by a rounded product would not be the derivative of the gather.
     form = "ntc,nsc->tns" if batch_axis == 0 else "tnc,nsc->tns"
     return jnp.einsum(form, values, one_hot, precision="highest")

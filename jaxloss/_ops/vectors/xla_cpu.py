@@ -42,6 +42,7 @@ def norm(terms: Terms, p: float, axis: int) -> Values:
 def cosine(a: Values, b: Values, min_length: Values, offset: float, axis: int) -> Cosines:
     """a . b / (A B) over an axis. The dot product and both sums of squares are formed in one pass."""
     dtype = min_length.dtype
+    # Formed outside the branches, so that one loop reads both vectors for the three sums.
     squares_a, squares_b = sum_of_squares(a.astype(dtype), axis), sum_of_squares(b.astype(dtype), axis)
     dot = jnp.sum(a.astype(dtype) * b.astype(dtype), axis, keepdims=True)
 
