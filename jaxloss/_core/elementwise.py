@@ -61,24 +61,6 @@ def _times_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]
 
 
 @jax.custom_jvp
-def times_log(count: Values, log: Values) -> Values:
-    """count * log, with a logarithm of -inf replaced by the lowest number, so that a count of 0 gives 0.
-
-    `times` would serve too, but it contains a select. XLA on CPUs does not fuse a select with the sum that follows, and
-    then stores the products.
-    """
-    return count * jnp.maximum(log, -limits(log.dtype).max)
-
-
-@partial(times_log.defjvp, symbolic_zeros=True)
-def _times_log_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
-    count, log = primals
-    # This is the value's maximum, written differently. XLA merges equal expressions, and on CPUs it would store the
-    # merged one for the value and the derivative instead of computing it in both.
-    return times_log(count, log), along(tangents, lambda: -jnp.minimum(-log, limits(log.dtype).max), lambda: count)
-
-
-@jax.custom_jvp
 def softplus(x: Values) -> Values:
     """log(1 + exp(x)), accurate for large |x|; inf at inf, 0 at -inf. Its derivative is the sigmoid."""
     # The exponential of -|x| never overflows, and log1p keeps the digits of a small one.

@@ -101,6 +101,7 @@ def is_zero(x: Extended) -> Array:
 
 def add(*terms: Extended) -> Extended:
     """The sum, not normalised: a dozen sums and products may follow one another before a mantissa overflows."""
+    # A term whose exponent is so much smaller that its bits are shifted out becomes 0, as in any floating sum.
     largest = terms[0].exponent
     for term in terms[1:]:
         largest = jnp.maximum(largest, term.exponent)
@@ -129,5 +130,6 @@ def multiply(a: Extended, b: Extended) -> Extended:
 def normalize(x: Extended) -> Extended:
     """The same number with a mantissa in [1, 2)."""
     bits = layout(x.mantissa.dtype)
+    # The stored exponent of the mantissa is moved to the integer. The product with a power of 2 is exact.
     power = (lax.bitcast_convert_type(x.mantissa, bits.integer) >> bits.digits) - bits.bias
     return Extended(x.mantissa * _power_of_2(-power, x.mantissa.dtype), x.exponent + power)

@@ -11,12 +11,12 @@ from jaxloss._core.arguments import Number, filled, floats, mask, paired
 from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import NOT_NEGATIVE, expect
 from jaxloss._core.dtypes import limits
-from jaxloss._core.elementwise import times_log
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._ops.elementwise import clamped_variance, half_square_over, stirling_logs, times_log
 
 __all__ = ["GaussianNLLLoss", "PoissonNLLLoss", "gaussian_nll_loss", "poisson_nll_loss"]
 
@@ -71,28 +71,11 @@ def poisson_nll_loss(
         rates, log_rates = predictions, _log_plus(predictions, jnp.asarray(eps, predictions.dtype))
     if full:
         # The terms t log t - t join the product with t: for large counts they would overflow and meet as inf - inf.
-        log_counts, counted = _log_counts(targets)
+        log_counts, counted = stirling_logs(targets)
         rates = rates + (log_counts + counted * math.log(2 * math.pi)) / 2
         log_rates = log_rates - (log_counts - counted)
     losses = rates - times_log(targets, log_rates)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
-
-
-@jax.custom_jvp
-def _log_counts(counts: Values) -> tuple[Values, Values]:
-    """The logarithm of a count, and 1. For a count of at most 1, where Stirling's formula has no term, both are 0."""
-    # Both are written without a select, because XLA on CPUs does not fuse a select with the sum that follows.
-    clamped = jnp.maximum(counts, 1.0)
-    return jnp.log(clamped), jnp.minimum(jnp.ceil(clamped - 1), 1.0)
-
-
-@_log_counts.defjvp
-def _log_counts_jvp(
-    primals: tuple[Values], tangents: tuple[Values]
-) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
-    log_counts, counted = _log_counts(*primals)
-    # The tangent is divided by the count. The reciprocal of a large count would be subnormal, and is flushed to 0.
-    return (log_counts, counted), (counted * (tangents[0] / jnp.maximum(primals[0], 1.0)), jnp.zeros_like(counted))
 
 
 @jax.custom_jvp
@@ -174,7 +157,7 @@ def gaussian_nll_loss(
     var = _variance(var, shape, jnp.asarray(eps, predictions.dtype), keep)
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
     constant = math.log(2 * math.pi) / 2 if full else 0.0
-    losses = jnp.log(var) / 2 + _squared_over(error, var) + constant
+    losses = jnp.log(var) / 2 + half_square_over(error, var) + constant
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -199,33 +182,4 @@ def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array
         )
     var = filled(var, keep, 1.0)  # a masked variance of 0 must not divide
     expect(NOT_NEGATIVE, var=var)
-    return _floored(var, eps)
-
-
-@jax.custom_jvp
-def _squared_over(error: Values, var: Values) -> Values:
-    """error^2 / (2 var). Neither the square nor a power of the variance overflows, in the derivatives too."""
-    return (error / 2) * (error / var)
-
-
-@partial(_squared_over.defjvp, symbolic_zeros=True)
-def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
-    error, var = primals
-    # Each slope contains error / var, written differently. XLA merges equal expressions, and on CPUs it would store the
-    # merged one for the value and the slopes instead of computing it in each.
-    slopes = along(tangents, lambda: -(-error / var), lambda: -8 * jnp.square(error / 4 / var))
-    return _squared_over(error, var), slopes
-
-
-@jax.custom_jvp
-def _floored(var: Values, eps: Values) -> Values:
-    """max(var, eps), with the derivative 1 in `var` on both sides of the clamp; NaN, derivative included, below 0."""
-    # The root of a negative number is NaN. A select with a constant NaN would not fuse with the mean on CPUs, and
-    # `jax.debug_nans` would stop at the constant.
-    return jnp.maximum(var, eps) + jnp.sqrt(jnp.minimum(var, 0.0))
-
-
-@_floored.defjvp
-def _floored_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) -> tuple[Values, Values]:
-    var, eps = primals
-    return _floored(var, eps), nan_unless(var >= 0, tangents[0]) + jnp.where(var < eps, tangents[1], 0.0)
+    return clamped_variance(var, eps)

@@ -46,6 +46,7 @@ def likeliest_path(batch: Batch, axis: int, blank: int) -> tuple[PerSequence, In
     def solve(batch: Batch) -> tuple[PerSequence, Int[Array, "sequences frames"]]:
         problem = ctc_problem(batch, axis, blank, derivative.pick)
         score, states = formula.best_path(problem)
+        # A derivative reaches the score alone: the path is made of integers.
         states = states[: batch.log_probs.shape[1 - axis]].T  # without the frames that fill the last block
         emissions = jnp.where(states % 2 == 0, 0, states // 2 + 1)  # even states are blanks, odd ones are labels
         classes = jnp.take_along_axis(problem.classes, emissions, 1, mode="clip")

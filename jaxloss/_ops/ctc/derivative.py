@@ -32,6 +32,7 @@ def _value(problem: Problem, implementation: Implementation) -> PerSequence:
 def _value_jvp(
     implementation: Implementation, primals: tuple[Problem], tangents: tuple[Problem]
 ) -> tuple[PerSequence, PerSequence]:
+    # The value comes from the same lattice as the posteriors. So the forward recursion runs once.
     value, posteriors = _value_and_posteriors(*primals, implementation)
     return value, -jnp.sum(posteriors * tangents[0].emissions, (0, 2))
 
@@ -73,5 +74,6 @@ def _pick_jvp(
     log_probs, classes = primals
     # The cast comes first, so that the transpose adds the posteriors of one class in the dtype of the maths.
     tangent = tangents[0].astype(accumulator(log_probs.dtype))
+    # The tangent is linear. JAX transposes the choice of the platform, but never differentiates it.
     on_cpus, elsewhere = (partial(file.pick, batch_axis=batch_axis) for file in (xla_cpu, xla))
     return pick(log_probs, classes, batch_axis), on_cpu(on_cpus, elsewhere, tangent, classes)

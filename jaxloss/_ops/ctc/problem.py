@@ -86,6 +86,7 @@ def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
     )
     in_range = within(label, targets=targets)
     valid &= jnp.all(in_range, 1)
+    # Bad labels and padding become the blank, so that the pick never leaves the array.
     labels = jnp.where(in_range & in_target, targets, blank)
     numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
 
@@ -93,13 +94,14 @@ def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
     expect(log_probabilities(log_probs.dtype), (in_input if axis == 0 else in_input.T)[:, :, None], log_probs=log_probs)
     # A certain blank after the end lets every path wait there, so that one loop serves sequences of all lengths.
     certain_blank = jnp.where(jnp.arange(width + 1) == 0, 0.0, LOG_ZERO).astype(emissions.dtype)[None, None]
-    whole = whole_blocks(longest)
+    whole = whole_blocks(longest)  # the padding is after the end of every sequence
     emissions = jnp.pad(emissions, ((0, whole - longest), (0, 0), (0, 0)))
     emissions = jnp.where(length_mask(input_lengths, whole).T[:, :, None], emissions, certain_blank)
     # The comparison is false for NaN. It also refuses numbers that no log-probability reaches and whose sum over the
     # frames would overflow the exponents.
     highest = -lowest_log(emissions.dtype) / (longest + 1)
     valid &= jnp.all(emissions < highest, (0, 2))
+    # The first label has no label before it, and `roll` would compare it with the last one.
     skips = (labels != jnp.roll(labels, 1, 1)) & (jnp.arange(width)[None] > 0)
     return Problem(emissions, numbers, skips, input_lengths, target_lengths, valid)
 

@@ -123,6 +123,7 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
 
 def _step_forward(alphas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
     """Move the alphas on by one frame, without the new frame's emission."""
+    # A blank is entered from the label before it, and a label from the blank or, by a skip, the label before it.
     blanks, labels = alphas
     into_blanks = _pad(labels, (1, 0))  # the label before each blank
     previous_blanks, previous_labels = _slice(blanks, slice(-1)), _slice(into_blanks, slice(-1))
@@ -134,6 +135,7 @@ def _step_forward(alphas: States, skip_cost: Int[Array, "sequences labels"]) -> 
 
 def _step_backward(betas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
     """Move the betas back by one frame, without the new frame's emission."""
+    # The mirror image: a blank leads to the label after it, and a label to the blank or the label after it.
     blanks, labels = betas
     from_blanks = _pad(labels, (0, 1))  # the label after each blank
     next_blanks, next_labels = _slice(blanks, slice(1, None)), _slice(from_blanks, slice(1, None))

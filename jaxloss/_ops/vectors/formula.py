@@ -53,6 +53,7 @@ def scaled_norm(terms: Terms, same_terms: Terms, p: float, axis: int) -> Values:
         extreme = jnp.max(magnitude, axis, keepdims=True, initial=0.0)
     else:
         extreme = jnp.min(magnitude, axis, keepdims=True)
+    # All ratios are at most 1 for p > 0 and at least 1 for p < 0, so that no power of them overflows.
     scale = _divisor(extreme)
     powers = (jnp.abs(same_terms.difference) / scale) ** p
     return jnp.where(extreme == 0, 0.0, scale * jnp.sum(powers, axis, keepdims=True) ** (1 / p))

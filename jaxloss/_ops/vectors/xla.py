@@ -37,6 +37,7 @@ def norm(terms: Terms, p: float, axis: int) -> Values:
 
 def cosine(a: Values, b: Values, min_length: Values, offset: float, axis: int) -> Cosines:
     """a . b / (A B) over an axis. The dot product of the unit vectors takes a second pass, and nothing overflows."""
+    # Dividing by the lengths before the product keeps the product in range whatever the vectors' sizes.
     zero = jnp.zeros_like(min_length)
     first, second = (clamped_length(norm(Terms(x, zero, zero), 2, axis), min_length, offset) for x in (a, b))
     units = (divide(x.astype(min_length.dtype), length) for x, length in ((a, first), (b, second)))
