@@ -11,7 +11,9 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
 from jaxloss._core.elementwise import absolute, clamp_min, hinge, softplus, times
-from jaxloss._ops.cross_entropy.xla import nll_and_log_sum, shifted_log_sum
+from jaxloss._ops.cross_entropy import IMPLEMENTATIONS
+from jaxloss._ops.cross_entropy.derivative import row_terms
+from jaxloss._ops.cross_entropy.problem import LabelProblem, SoftProblem
 from jaxloss._ops.elementwise import times_log
 from jaxloss._ops.vectors import distance
 
@@ -197,14 +199,17 @@ def largest(logits):
     return jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
 
 
-def of_label(logits, numbers):
-    label = labels(numbers, logits, LAST, None)
-    own = label.pick(logits, LAST) - largest(logits)
-    return nll_and_log_sum(logits, largest(logits), own, label, LAST)
+def of_label(logits, numbers, where=None):
+    """The negative log-likelihood, and log(sum(exp(logits - largest))) from the sum without the label."""
+    problem = LabelProblem(logits, labels(numbers, logits, LAST, where), None, LAST)
+    terms = row_terms(problem, IMPLEMENTATIONS["xla"])
+    return terms.nll, terms.log_sum
 
 
-def of_all(logits):
-    return shifted_log_sum(logits, largest(logits), None, LAST)
+def of_all(logits, keep=None):
+    """log(sum(exp(logits - largest))) for targets without a label."""
+    problem = SoftProblem(logits, jnp.zeros_like(logits), None, None, keep, LAST)
+    return row_terms(problem, IMPLEMENTATIONS["xla"]).log_sum
 
 
 def softmax(logits):
@@ -283,15 +288,11 @@ def test_softmax_has_no_nan_in_two_derivatives(function, logits: np.ndarray) -> 
 def test_rows_that_are_not_kept_have_no_derivatives(function: str) -> None:
     where = jnp.array([True, False, False])
     logits = jnp.array([[1.0, 2.0, 0.5], [NAN, 1.0, INF], [-INF, -INF, -INF]])
-    label = labels(jnp.array([0, 1, 2]), logits, LAST, where)
 
     def total(logits):
         if function == "log_sum":
-            values = shifted_log_sum(logits, largest(logits), label.keep, LAST)
-        else:
-            own = label.pick(logits, LAST) - largest(logits)
-            values = nll_and_log_sum(logits, largest(logits), own, label, LAST)[0]
-        return label.zero_masked(values).sum()
+            return of_all(logits, where[:, None]).sum()
+        return of_label(logits, jnp.array([0, 1, 2]), where)[0].sum()
 
     value, slope, hessian = jax.jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)
     assert np.isfinite(value)

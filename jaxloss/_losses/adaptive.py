@@ -8,6 +8,7 @@ at most two chunks per cluster also hold rows of another cluster, and memory hol
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
@@ -24,19 +25,12 @@ from jaxloss._core.class_numbers import class_numbers, signed
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Mask, Values
 from jaxloss._losses.classification import cross_entropy, log_softmax
+from jaxloss._ops.rows.mapped import in_chunks
 
 T = TypeVar("T")
 
 
 Numbers = Integer[Array, "..."]
-
-
-ROWS_ON_CPU = 256
-"""The default rows of a chunk: smaller products are slower, and larger chunks compute more clusters in vain."""
-
-
-ROWS_ELSEWHERE = 2048
-"""The default on other platforms, where each chunk also costs the launches of its programs."""
 
 
 class Cluster(NamedTuple):
@@ -81,14 +75,11 @@ def adaptive_losses(
     # A masked row becomes a zero row of class 0. So no chunk computes a cluster for it, and its NaN does not reach the
     # kernels' gradients, which are products over the rows.
     hidden, targets = filled(hidden, keep, 0.0), filled(signed(targets), keep, 0)
-    size = _chunk_rows(hidden, chunk_size)
-    if size is None:
-        return _losses(kernels, hidden, targets, keep)
-    rows, labels = hidden.reshape(-1, hidden.shape[-1]), targets.ravel()
-    keep_rows = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
-    order = jnp.argsort(_clusters(labels, kernels))
-    losses = _map_chunks(partial(_losses, kernels), size, rows[order], labels[order], keep_rows[order])
-    return losses[jnp.argsort(order)].reshape(batch)
+    arrays = kernels, hidden, targets, keep
+    # Sorting would move rows between devices, and on a mesh with explicit axes it needs the sharding of its result.
+    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
+        return _losses(*arrays)
+    return in_chunks(_sorted_losses, math.prod(batch), chunk_size, *arrays)
 
 
 def adaptive_log_prob(
@@ -110,7 +101,26 @@ def adaptive_predict(
 ) -> Numbers:
     """The most probable class of each row."""
     hidden, kernels = _checked(hidden, kernels, dtype)
-    size = _chunk_rows(hidden, chunk_size)
+    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
+        return _predicted(kernels, hidden)
+    return in_chunks(_chunked_predictions, math.prod(hidden.shape[:-1]), chunk_size, kernels, hidden)
+
+
+def _sorted_losses(
+    size: int | None, kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None
+) -> Values:
+    """The losses in chunks of rows that are sorted by cluster; all at once if the size is None."""
+    if size is None:
+        return _losses(kernels, hidden, targets, keep)
+    rows, labels, batch = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), targets.shape
+    keep_rows = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
+    order = jnp.argsort(_clusters(labels, kernels))
+    losses = _map_chunks(partial(_losses, kernels), size, rows[order], labels[order], keep_rows[order])
+    return losses[jnp.argsort(order)].reshape(batch)
+
+
+def _chunked_predictions(size: int | None, kernels: Kernels, hidden: Values) -> Numbers:
+    """The predictions in chunks of rows; all at once if the size is None."""
     if size is None:
         return _predicted(kernels, hidden)
     rows = hidden.reshape(-1, hidden.shape[-1])
@@ -208,15 +218,6 @@ def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike
         return kernel.astype(accumulator(dtype))
 
     return hidden.astype(dtype), jax.tree.map(widened, kernels)
-
-
-def _chunk_rows(hidden: Values, chunk_size: int | None) -> int | None:
-    """The rows of a chunk, or None for a single chunk of all rows."""
-    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
-        return None  # sorting would move rows between devices, and needs the sharding of its result
-    if chunk_size is None:
-        chunk_size = ROWS_ON_CPU if jax.default_backend() == "cpu" else ROWS_ELSEWHERE
-    return None if hidden.size <= chunk_size * hidden.shape[-1] else chunk_size
 
 
 def _map_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:

@@ -4,20 +4,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxloss._core.arguments import Number, floating
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
-from jaxloss._core.class_numbers import labels
+from jaxloss._core.class_numbers import Labels, labels
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
-from jaxloss._core.types import Mask, Reduction, Scalar, Weight
-from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
+from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._ops.cross_entropy import row_losses
+from jaxloss._ops.cross_entropy.problem import Options, Probabilities, cross_entropy_options
 from jaxloss._ops.rows import Implementation, solve
-from jaxloss._ops.rows.problem import Projection, Stats, Tokens
+from jaxloss._ops.rows.problem import Problem, Rows, Shared
 
 __all__ = ["LinearCrossEntropyLoss", "TokenStats", "linear_cross_entropy", "linear_cross_entropy_with_stats"]
 
@@ -244,10 +246,8 @@ def _loss_and_stats(
     reduction: Reduction,
     where: Mask | None,
     sample_weight: Weight | None,
-) -> tuple[Losses, Stats | None]:
+) -> tuple[Losses, "_Stats | None"]:
     """Check the arguments, solve in chunks, and reduce. The statistics are None for probabilities."""
-    if implementation not in (None, "xla", "reference"):
-        raise ValueError(f"`implementation` is {implementation!r}; it must be 'xla', 'reference' or None.")
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size}, but a chunk has at least one token.")
     check_reduction(reduction)
@@ -266,18 +266,59 @@ def _loss_and_stats(
         if options.weight is not None:
             count = target.zero_masked(target.pick(options.weight, axis))[..., 0]
     keep = jnp.ones(shape, bool) if target.keep is None else target.keep[..., 0]
-    tokens = Tokens(hidden, targets, keep)
     if options.weight is not None:  # the axes of the kernel, which are those of a chunk of logits
         options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
-    projection = Projection(kernel, bias, softcap, options, ClassAxis(kernel.ndim - 1, axis_name))
+    shared = Shared(kernel, _Parameters(bias, softcap, options), ClassAxis(kernel.ndim - 1, axis_name))
     # "mean" and "sum" need the weighted sum only. Its gradient is computed with it, chunk by chunk. So the
     # weights of the losses must be known first.
     weights = None if reduction == "none" else reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
-    total, stats = solve(tokens, projection, weights, chunk_size, implementation)
+    problem = Problem(Rows(hidden, targets, keep), shared, weights)
+    total, stats = solve(problem, _token_losses, chunk_size, implementation)
     if weights is None:
         return reduce(total, "none", keep, sample_weight), stats
     sample_weight = element_weights(shape, logits.dtype, keep, sample_weight)
     return reduce_total(total, shape, reduction, keep, sample_weight, count=count), stats
+
+
+class _Parameters(NamedTuple):
+    """The parameters between the product hidden @ kernel and the losses."""
+
+    bias: Float[Array, "*heads classes"] | None
+    softcap: Float[Array, ""] | None
+    options: Options
+
+
+class _Stats(NamedTuple):
+    """The numbers of `TokenStats`, in float32 or wider; 0 for masked tokens."""
+
+    log_prob: Float[Array, "..."]
+    correct: Float[Array, "..."]
+    log_sum: Float[Array, "..."]
+
+
+def _token_losses(
+    product: Values, targets: Real[Array, "..."], keep: Bool[Array, "..."], parameters: _Parameters, axis: ClassAxis
+) -> tuple[Values, _Stats | None]:
+    """The loss of each token, 0 where masked, from hidden @ kernel."""
+    logits = product
+    if parameters.bias is not None:
+        logits = logits + parameters.bias.astype(logits.dtype)[None]
+    if parameters.softcap is not None:
+        logits = parameters.softcap * jnp.tanh(logits / parameters.softcap)
+    keep = keep[..., None]
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        rows = row_losses(logits, Probabilities(targets, keep), parameters.options, axis)
+        return jnp.squeeze(rows.losses, -1), None
+    numbers = targets[..., None]
+    label = Labels(numbers, (numbers >= 0) & (numbers < axis.class_count(logits.shape[-1])), keep)
+    rows = row_losses(logits, label, parameters.options, axis)
+    label_logit, log_sum, largest = rows.terms.label_logit, rows.terms.log_sum, rows.terms.largest
+    if label_logit is None:
+        return jnp.squeeze(rows.losses, -1), None
+    # The label's logit is relative to the largest: it is 0 if no class has a larger one.
+    correct = (label_logit >= 0).astype(log_sum.dtype)
+    stats = (label.zero_masked(each) for each in (label_logit - log_sum, correct, largest + log_sum))
+    return jnp.squeeze(rows.losses, -1), _Stats(*(lax.stop_gradient(jnp.squeeze(each, -1)) for each in stats))
 
 
 def _matched(

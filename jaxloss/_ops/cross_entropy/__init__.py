@@ -1,64 +1,83 @@
-"""The cross-entropy of each example, from logits and a target, before the reduction."""
+"""The cross-entropy of each row of logits, before the reduction.
 
-import jax.numpy as jnp
+A call goes through these files: `problem` (arguments and results), `derivative` (masks and derivatives), one of the
+platforms' files (`xla`, `xla_cpu`), and `formula` (the loss from a row's terms).
+"""
 
-from jaxloss._core.arguments import filled
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
-from jaxloss._core.dtypes import accumulator
-from jaxloss._core.elementwise import times
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.problem import Options, Probabilities, RowLosses
-from jaxloss._ops.cross_entropy.xla import expected_nll, nll_and_log_sum, reread, shifted_log_sum, unshared
+from jaxloss._ops.cross_entropy import formula, xla, xla_cpu
+from jaxloss._ops.cross_entropy.derivative import row_terms
+from jaxloss._ops.cross_entropy.problem import (
+    Engine,
+    LabelProblem,
+    Options,
+    Probabilities,
+    Problem,
+    RowTerms,
+    Slopes,
+    SoftProblem,
+)
+from jaxloss._ops.platform import choose, on_cpu
+
+Implementation: TypeAlias = Literal["xla", "reference"]
 
 
-def row_losses(logits: Values, target: Labels | Probabilities, options: Options, axis: ClassAxis) -> RowLosses:
-    """The loss of each example, from one read of the logits in their dtype. Masked examples have the loss 0.
-
-    The mask fills per-example results only: a filled copy of the logits would cost as much memory as their gradient.
-    """
-    largest = axis.largest(logits).astype(accumulator(logits.dtype))
-    if isinstance(target, Labels):
-        rows = _label_losses(logits, largest, target, options, axis)
-    else:
-        rows = _probability_losses(logits, largest, target, options, axis)
-    if options.z_loss is None:
-        return rows
-    log_normalizer = filled(largest, target.keep, 0.0) + rows.log_sum
-    # The coefficient multiplies before the square is complete: the square of a large logarithm may overflow.
-    return rows._replace(losses=rows.losses + options.z_loss * log_normalizer * log_normalizer)
+def _xla_value(problem: Problem) -> RowTerms:
+    return on_cpu(xla_cpu.value, xla.value, problem)
 
 
-def _label_losses(logits: Values, largest: Values, label: Labels, options: Options, axis: ClassAxis) -> RowLosses:
-    weight, smoothing = options.weight, options.smoothing
-    label_logit = label.pick(reread(logits)[0], axis).astype(largest.dtype) - largest
-    losses, log_sum = map(label.zero_masked, nll_and_log_sum(logits, largest, label_logit, label, axis))
-    count = None if weight is None else label.zero_masked(label.pick(weight, axis))
-    losses = losses if count is None else losses * count
-    if smoothing is not None:
-        if weight is None:
-            # The mean of -log(softmax) over the classes needs no exponential: it is log_sum plus the mean gap.
-            x, top = unshared(logits, largest)
-            uniform = log_sum + label.zero_masked(axis.mean(top - x.astype(top.dtype)))
-        else:
-            share = jnp.broadcast_to(weight / axis.class_count(logits.shape[axis.number]), logits.shape)
-            uniform = expected_nll(share, logits, largest, log_sum, label.keep, axis)
-        losses = times(1 - smoothing, losses) + times(smoothing, uniform)
-    return RowLosses(losses, count, largest, log_sum, label_logit)
+def _xla_value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
+    return on_cpu(xla_cpu.value_and_slopes, xla.value_and_slopes, problem)
 
 
-def _probability_losses(
-    logits: Values, largest: Values, target: Probabilities, options: Options, axis: ClassAxis
+def _takes_all(problem: Problem) -> None:
+    """Refuse no problem."""
+
+
+IMPLEMENTATIONS: Mapping[str, Engine] = {
+    "xla": Engine(_takes_all, _xla_value, _xla_value_and_slopes),
+    "reference": Engine(_takes_all, formula.reference, formula.reference_and_slopes),
+}
+
+
+class RowLosses(NamedTuple):
+    """The loss of each row, and the terms that it was made from. Each array has a class axis of size 1."""
+
+    losses: Values
+    mean_count: Values | None
+    """What each row adds to the mean's denominator; None stands for 1."""
+    terms: RowTerms
+
+
+def row_losses(
+    logits: Values,
+    target: Labels | Probabilities,
+    options: Options,
+    axis: ClassAxis,
+    implementation: Implementation | None = None,
 ) -> RowLosses:
-    weight, smoothing = options.weight, options.smoothing
-    log_sum = filled(shifted_log_sum(logits, largest, target.keep, axis), target.keep, 0.0)
-    (values,) = unshared(target.values)
-    mass = values.astype(largest.dtype)
-    if smoothing is not None:
-        mass = (1 - smoothing) * mass + smoothing / axis.class_count(logits.shape[axis.number])
-    mass = mass if weight is None else mass * weight
-    losses = expected_nll(mass, logits, largest, log_sum, target.keep, axis)
-    # A reduction finds a negative probability without an array of booleans. Above 1 a probability is a valid weight.
-    in_domain = axis.largest(-target.values) <= 0
-    return RowLosses(nan_unless(in_domain, losses), None, largest, log_sum, None)
+    """The loss of each row; 0 for masked rows."""
+    mean_count = share = None
+    if isinstance(target, Labels):
+        share = formula.row_share(logits, options, axis)
+        problem = LabelProblem(logits, target, share, axis)
+    else:
+        problem = SoftProblem(logits, target.values, options.smoothing, options.weight, target.keep, axis)
+    chosen = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
+    terms = row_terms(problem, chosen)
+    losses = terms.nll
+    if isinstance(target, Labels):
+        if options.weight is not None:
+            mean_count = target.zero_masked(target.pick(options.weight, axis))
+            losses = losses * mean_count
+        losses = formula.smoothed(losses, terms, share, options, axis)
+    else:
+        # A reduction finds a negative probability without an array of booleans. Above 1 it is a valid weight.
+        losses = nan_unless(axis.largest(-target.values) <= 0, losses)
+    return RowLosses(formula.with_z_loss(losses, terms, options), mean_count, terms)

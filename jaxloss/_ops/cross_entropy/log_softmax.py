@@ -4,9 +4,10 @@ import jax.numpy as jnp
 
 from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_axis import ClassAxis
-from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.xla import negative_log_softmax, shifted_log_sum, softmax, unshared
+from jaxloss._ops.cross_entropy import xla, xla_cpu
+from jaxloss._ops.cross_entropy.formula import softmax_tangent
+from jaxloss._ops.platform import on_cpu
 
 
 @custom_jvp(1)
@@ -16,24 +17,31 @@ def log_softmax(logits: Values, axis: ClassAxis) -> Values:
     Its derivative starts from the logits, so that no array of their size is stored between value and gradient. On CPUs
     a gather of the labels' classes also reads them from the logits.
     """
-    logits, log_sum, largest = unshared(logits, *_log_sum_and_largest(logits, axis))
-    return -negative_log_softmax(logits, largest, log_sum)
+    return on_cpu(xla_cpu.log_softmax, xla.log_softmax, logits, axis)
 
 
 @log_softmax.defjvp
 def _log_softmax_jvp(axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    (logits,) = primals
-    log_sum, largest = _log_sum_and_largest(logits, axis)
-    probabilities = softmax(*unshared(logits, largest, log_sum), None, axis)
+    log_probabilities, probabilities, not_negative = _log_softmax_and_softmax(*primals, axis)
     tangent = tangents[0].astype(probabilities.dtype)
-    # No such logarithm is negative, so the condition is always False. The select is needed in the transpose: without
-    # it, XLA's CPU fuses the sum of the cotangents with its users in one loop, which cannot write to the buffer of the
-    # cotangents.
-    mean = jnp.where(log_sum < 0, 0.0, axis.sum(probabilities * tangent))
-    return log_softmax(logits, axis), tangent - mean
+    # The condition is always False, and only XLA's CPU does not see that. The select is needed in the transpose: that
+    # compiler would otherwise fuse the sum of the cotangents with its users in one loop, which cannot write to the
+    # buffer of the cotangents.
+    mean = jnp.where(not_negative < 0, 0.0, axis.sum(probabilities * tangent))
+    return log_probabilities, tangent - mean
 
 
-def _log_sum_and_largest(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
-    """log(sum(exp(logits - largest))), and the largest logit."""
-    largest = axis.largest(logits).astype(accumulator(logits.dtype))
-    return shifted_log_sum(logits, largest, None, axis), largest
+@custom_jvp(1)
+def _log_softmax_and_softmax(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Values]:
+    return on_cpu(xla_cpu.log_softmax_and_softmax, xla.log_softmax_and_softmax, logits, axis)
+
+
+@_log_softmax_and_softmax.defjvp
+def _log_softmax_and_softmax_jvp(
+    axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]
+) -> tuple[tuple[Values, Values, Values], tuple[Values, Values, Values]]:
+    results = _log_softmax_and_softmax(*primals, axis)
+    _, probabilities, not_negative = results
+    tangent = tangents[0].astype(probabilities.dtype)
+    log_tangent = tangent - axis.sum(probabilities * tangent)
+    return results, (log_tangent, softmax_tangent(probabilities, tangent, axis), jnp.zeros_like(not_negative))

@@ -1,8 +1,8 @@
-"""Tokens and classes split over a mesh: each device computes on its shards, and gradients are summed once."""
+"""Rows and classes split over a mesh: each device computes on its shards, and gradients are summed once."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import cast
+from typing import TypeAlias, cast
 
 import jax
 from jax import lax
@@ -11,8 +11,7 @@ from jaxtyping import Array, Shaped
 
 from jaxloss._core.class_axis import ClassAxis, varying
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.problem import Options
-from jaxloss._ops.rows.problem import Projection, Stats, Tokens
+from jaxloss._ops.rows.problem import Problem, Rows, Shared, Stats
 
 Leaf = Shaped[Array, "..."]
 
@@ -20,12 +19,10 @@ Leaf = Shaped[Array, "..."]
 Names = tuple[str, ...]
 
 
-Solve = Callable[[Tokens, Projection, Values | None], tuple[Values, Stats | None]]
+Solve: TypeAlias = Callable[[Problem], tuple[Values, Stats]]
 
 
-def device_varying(
-    tokens: Tokens, projection: Projection, weights: Values | None
-) -> tuple[Tokens, Projection, Values | None]:
+def device_varying(problem: Problem) -> Problem:
     """The same arrays, marked within `shard_map` as varying over the mesh axes of any of them.
 
     In the loop over chunks the gradient of a replicated array is then that of one device. JAX sums it over devices
@@ -33,87 +30,72 @@ def device_varying(
     is marked, because it is multiplied with the split classes. Other replicated arrays have the same gradient on all
     devices of those axes.
     """
-    problem = tokens, projection, weights
     all_axes = frozenset[str]().union(*map(varying, jax.tree.leaves(problem)))
 
     def mark(axes: frozenset[str], leaf: Leaf) -> Leaf:
         missing = tuple(sorted(axes - varying(leaf)))
         return cast(Leaf, lax.pcast(leaf, missing, to="varying")) if missing else leaf
 
-    tokens, projection, weights = jax.tree.map(partial(mark, all_axes - projection.axis.names), problem)
-    return tokens._replace(hidden=mark(all_axes, tokens.hidden)), projection, weights
+    marked = jax.tree.map(partial(mark, all_axes - problem.shared.axis.names), problem)
+    return marked._replace(rows=marked.rows._replace(hidden=mark(all_axes, marked.rows.hidden)))
 
 
-def on_mesh(
-    solve: Solve, tokens: Tokens, projection: Projection, weights: Values | None
-) -> tuple[Values, Stats | None]:
+def on_mesh(solve: Solve[Stats], problem: Problem) -> tuple[Values, Stats]:
     """`solve` within `shard_map` over the explicit axes of a mesh. The types of the arrays say how they are split.
 
-    Under `shard_map` gradients are summed over devices once, not in each chunk. Tokens keep their sharding, and classes
-    keep theirs where they can. A kernel whose classes are split over an axis that splits tokens too is gathered along
+    Under `shard_map` gradients are summed over devices once, not in each chunk. Rows keep their sharding, and classes
+    keep theirs where they can. A kernel whose classes are split over an axis that splits rows too is gathered along
     that axis, and a kernel that is split along its width is gathered along the width.
     """
-    mesh = jax.typeof(tokens.hidden).sharding.mesh
+    rows, shared, weights = problem
+    mesh = jax.typeof(rows.hidden).sharding.mesh
     explicit = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit}
     if not explicit or AxisType.Manual in mesh.axis_types:
-        return solve(tokens, projection, weights)
-    batch = [_names(entry) for entry in jax.typeof(tokens.hidden).sharding.spec[:-1]]
-    token_axes = {name for names in batch for name in names}
-    kernel_names = [_names(entry) for entry in jax.typeof(projection.kernel).sharding.spec[1:]]
-    *heads, classes = [tuple(name for name in names if name not in token_axes) for names in kernel_names]
-    rows = [*batch, *heads]
-    row_axes = tuple(name for names in rows for name in names)
+        return solve(problem)
+    batch = [_names(entry) for entry in jax.typeof(rows.hidden).sharding.spec[:-1]]
+    batch_axes = {name for names in batch for name in names}
+    kernel_names = [_names(entry) for entry in jax.typeof(shared.kernel).sharding.spec[1:]]
+    *heads, classes = [tuple(name for name in names if name not in batch_axes) for names in kernel_names]
+    row_names = [*batch, *heads]
+    row_axes = tuple(name for names in row_names for name in names)
 
-    def on_device(tokens: Tokens, projection: Projection, weights: Values | None) -> tuple[Values, Stats | None]:
-        value, stats = solve(
-            tokens, projection._replace(axis=ClassAxis(projection.axis.number, classes or None)), weights
-        )
+    def on_device(problem: Problem) -> tuple[Values, Stats]:
+        axis = ClassAxis(problem.shared.axis.number, classes or None)
+        value, stats = solve(problem._replace(shared=problem.shared._replace(axis=axis)))
         return value if weights is None or not row_axes else cast(Values, lax.psum(value, row_axes)), stats
 
     def reshard(leaf: Leaf, spec: PartitionSpec) -> Leaf:
         return jax.reshard(leaf, NamedSharding(mesh, spec))
 
-    specs, out = _specs(tokens, projection, weights, batch, heads, classes), _spec(rows)
+    specs, out = _specs(problem, batch, heads, classes), _spec(row_names)
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=specs,
+        in_specs=(specs,),
         out_specs=(out if weights is None else PartitionSpec(), out),
         axis_names=explicit,
-    )(*jax.tree.map(reshard, (tokens, projection, weights), specs))
+    )(jax.tree.map(reshard, problem, specs))
 
 
-def _specs(
-    tokens: Tokens,
-    projection: Projection,
-    weights: Values | None,
-    batch: list[Names],
-    heads: list[Names],
-    classes: Names,
-) -> object:
-    """The partition specs of the arrays, in trees of the same types."""
-    rows, replicated = [*batch, *heads], PartitionSpec()
-    soft = tokens.targets.ndim > tokens.keep.ndim
-    options = _like(
-        Options,
-        None if projection.options.weight is None else _spec([(), *((),) * len(heads), classes]),
-        None if projection.options.smoothing is None else replicated,
-        None if projection.options.z_loss is None else replicated,
-    )
-    bias, softcap = (
-        None if projection.bias is None else _spec([*heads, classes]),
-        None if projection.softcap is None else replicated,
-    )
-    return (
-        _like(Tokens, _spec(batch), _spec([*rows, classes] if soft else rows), _spec(rows)),
-        _like(Projection, _spec([(), *heads, classes]), bias, softcap, options, projection.axis),
-        None if weights is None else _spec(rows),
-    )
+def _specs(problem: Problem, batch: list[Names], heads: list[Names], classes: Names) -> Problem:
+    """The partition specs of the arrays, in a tree of the same type."""
+    kernel, row_names = problem.shared.kernel, [*batch, *heads]
 
+    def data_spec(leaf: Leaf) -> PartitionSpec:
+        """The axes of the rows come first. A further axis of the classes' size is split as they are."""
+        further = leaf.shape[len(row_names) :]
+        return _spec([*row_names, *(classes if size == kernel.shape[-1] else () for size in further)])
 
-def _like(kind: Callable[..., object], *specs: object) -> object:
-    """A named tuple of specs. `jax.tree.map` over arrays and specs needs the same type, whose fields are arrays."""
-    return kind(*specs)
+    def parameter_spec(leaf: Leaf) -> PartitionSpec:
+        """The last axes are those of the kernel. One of size 1 is for all heads, or for all rows."""
+        names = [(), *heads, classes][-leaf.ndim :] if leaf.ndim else []
+        return _spec(() if size == 1 else each for size, each in zip(leaf.shape, names, strict=True))
+
+    rows = Rows(_spec(batch), jax.tree.map(data_spec, problem.rows.data), _spec(row_names))  # pyright: ignore[reportArgumentType]  # a tree of specs has the type of the tree of arrays
+    parameters = jax.tree.map(parameter_spec, problem.shared.parameters)
+    shared = Shared(_spec([(), *heads, classes]), parameters, problem.shared.axis)  # pyright: ignore[reportArgumentType]  # as for the rows
+    weights = None if problem.weights is None else _spec(row_names)
+    return Problem(rows, shared, weights)  # pyright: ignore[reportArgumentType]  # as for the rows
 
 
 def _names(entry: str | Names | None) -> Names:
