@@ -12,7 +12,6 @@ from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
@@ -23,7 +22,6 @@ T = TypeVar("T")
 Static: TypeAlias = tuple[tuple[str, type, object], ...]
 """Static options: name, type and value. `jax.jit` compares them with `==`, to which True and 1 are the same."""
 Named: TypeAlias = dict[str, object]
-ARRAY_TYPES = (jax.Array, np.ndarray, np.generic, int, float, complex)
 
 
 def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -99,7 +97,7 @@ def _name(option: tuple[str, type, object]) -> str:
 
 
 def _array(value: object) -> object:
-    """What `jax.jit` takes for an array. It takes neither a list nor an object that JAX can make an array of."""
-    if value is None or isinstance(value, ARRAY_TYPES):
-        return cast(object, value)
-    return jnp.asarray(cast(list[float], value))
+    """An argument as `jax.jit` takes it: a list, and an object that knows how to become an array, are made arrays."""
+    if isinstance(value, list) or type(value) is tuple or hasattr(value, "__jax_array__"):
+        return jnp.asarray(cast(list[float], value))
+    return value
