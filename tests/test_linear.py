@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import compiled, temporaries
+from compiled import compiled, promises_memory, temporaries
 from variants import variants
 
 import jaxloss
-from jaxloss._ops.rows.chunks import Cut
+from jaxloss._ops.rows import xla, xla_cpu
 
 WIDTH = 4
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -214,6 +214,7 @@ def test_stats(chunk_size: int | None) -> None:
     chex.assert_trees_all_close(gradient, jax.grad(jaxloss.linear_cross_entropy)(hidden, kernel, labels), rtol=1e-10)
 
 
+@promises_memory
 def test_memory_is_that_of_a_chunk_and_does_not_grow_with_the_tokens() -> None:
     kernel = jnp.zeros((8, 4096), "float32")
     size = kernel.size * 4 + 64 * 4096 * 4  # the kernel's gradient and a chunk of logits
@@ -255,9 +256,12 @@ def test_gradient_of_the_kernel_adds_up_in_float32() -> None:
     chex.assert_trees_all_close(gradient.astype(float), exact, rtol=0, atol=4e-3 * float(jnp.max(jnp.abs(exact))))
 
 
-@pytest.mark.parametrize(("classes", "size"), [(1, 1024), (1000, 1024), (50257, 667), (128256, 512), (262144, 512)])
-def test_chunk_size_within_a_budget_of_bytes(classes: int, size: int) -> None:
-    assert Cut.default_size(classes) == size
+@pytest.mark.parametrize(
+    ("classes", "on_cpu", "elsewhere"),
+    [(1, 1024, 8192), (1000, 1024, 8192), (50257, 667, 8192), (128256, 512, 4185), (262144, 512, 4096)],
+)
+def test_chunk_size_within_a_budget_of_bytes(classes: int, on_cpu: int, elsewhere: int) -> None:
+    assert (xla_cpu.chunk_rows(classes), xla.chunk_rows(classes)) == (on_cpu, elsewhere)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
 from jaxloss._core.elementwise import absolute, clamp_min, hinge, softplus, times
-from jaxloss._ops.cross_entropy.xla import log_total, surprise
+from jaxloss._ops.cross_entropy import IMPLEMENTATIONS
+from jaxloss._ops.cross_entropy.derivative import row_terms
+from jaxloss._ops.cross_entropy.problem import LabelProblem, SoftProblem
 from jaxloss._ops.elementwise import times_log
 from jaxloss._ops.vectors import distance
 
@@ -197,14 +199,17 @@ def largest(logits):
     return jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
 
 
-def of_label(logits, numbers):
-    label = labels(numbers, logits, LAST, None)
-    own = label.pick(logits, LAST) - largest(logits)
-    return surprise(logits, largest(logits), own, label, LAST)
+def of_label(logits, numbers, where=None):
+    """The negative log-likelihood, and log(sum(exp(logits - largest))) from the sum without the label."""
+    problem = LabelProblem(logits, labels(numbers, logits, LAST, where), None, LAST)
+    terms = row_terms(problem, IMPLEMENTATIONS["xla"])
+    return terms.nll, terms.log_sum
 
 
-def of_all(logits):
-    return log_total(logits, largest(logits), None, LAST)
+def of_all(logits, keep=None):
+    """log(sum(exp(logits - largest))) for targets without a label."""
+    problem = SoftProblem(logits, jnp.zeros_like(logits), None, None, keep, LAST)
+    return row_terms(problem, IMPLEMENTATIONS["xla"]).log_sum
 
 
 def softmax(logits):
@@ -214,7 +219,7 @@ def softmax(logits):
 
 @some_logits
 @pytest.mark.parametrize("dtype", ROUNDING)
-def test_surprise_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
+def test_nll_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
     rows, classes = logits.shape
     values = jax.jit(lambda x, y: (of_label(x, y), jax.grad(lambda x: of_label(x, y)[0].sum())(x)))
     for number in range(classes):
@@ -237,7 +242,7 @@ def test_surprise_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str
 
 @some_logits
 @pytest.mark.parametrize("dtype", ROUNDING)
-def test_log_total_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
+def test_shifted_log_sum_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
     both = jax.jit(lambda x: (of_all(x), jax.grad(lambda x: of_all(x).sum())(x)))
     value, slope = both(jnp.asarray(logits, dtype))
     ranked = np.sort(logits - logits.max(-1, keepdims=True), -1)
@@ -248,8 +253,8 @@ def test_log_total_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: st
 
 
 FUNCTIONS = {
-    "surprise": lambda logits: of_label(logits, np.arange(3) % logits.shape[-1]),
-    "log_total": lambda logits: (of_all(logits),),
+    "nll": lambda logits: of_label(logits, np.arange(3) % logits.shape[-1]),
+    "log_sum": lambda logits: (of_all(logits),),
 }
 
 
@@ -279,24 +284,20 @@ def test_softmax_has_no_nan_in_two_derivatives(function, logits: np.ndarray) -> 
     chex.assert_trees_all_close(hessian[1, :, 1], count * (np.diag(one) - np.outer(one, one)), atol=1e-15)
 
 
-@pytest.mark.parametrize("function", ["surprise", "log_total"])
+@pytest.mark.parametrize("function", ["nll", "log_sum"])
 def test_rows_that_are_not_kept_have_no_derivatives(function: str) -> None:
     where = jnp.array([True, False, False])
     logits = jnp.array([[1.0, 2.0, 0.5], [NAN, 1.0, INF], [-INF, -INF, -INF]])
-    label = labels(jnp.array([0, 1, 2]), logits, LAST, where)
 
     def total(logits):
-        if function == "log_total":
-            values = log_total(logits, largest(logits), label.keep, LAST)
-        else:
-            own = label.pick(logits, LAST) - largest(logits)
-            values = surprise(logits, largest(logits), own, label, LAST)[0]
-        return label.kept(values).sum()
+        if function == "log_sum":
+            return of_all(logits, where[:, None]).sum()
+        return of_label(logits, jnp.array([0, 1, 2]), where)[0].sum()
 
     value, slope, hessian = jax.jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)
     assert np.isfinite(value)
     one = softmax(np.asarray(logits[0]))
-    chex.assert_trees_all_close(slope[0], one - (function == "surprise") * np.eye(3)[0], atol=1e-15)
+    chex.assert_trees_all_close(slope[0], one - (function == "nll") * np.eye(3)[0], atol=1e-15)
     chex.assert_trees_all_close(hessian[0, :, 0], np.diag(one) - np.outer(one, one), atol=1e-15)
     assert not np.any(slope[1:])
     assert not np.any(hessian[1:])

@@ -11,11 +11,7 @@ STOREYS = ("_core", "_ops", "_losses")  # from the lowest
 PLATFORM_FILES = ("xla*.py", "pallas_*.py", "mosaic_*.py", "platform.py")
 PLATFORM_WORDS = ("default_backend", "optimization_barrier", "platform_dependent")
 # Places that still ask, outside the files that may.
-EXCEPTIONS = {
-    "_losses/adaptive.py": {"default_backend"},
-    "_ops/rows/chunks.py": {"default_backend"},
-    "_ops/rows/problem.py": {"default_backend", "optimization_barrier"},
-}
+EXCEPTIONS: dict[str, set[str]] = {}
 
 
 MODULES = {

@@ -1,4 +1,4 @@
-"""Class numbers: what they must be, which are ignored, and how they pick a class."""
+"""Class numbers: their checks, their mask, and the choice of a value at the label."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,88 +20,109 @@ from jaxloss._core.types import Like, Mask, Values
 
 
 class Labels(NamedTuple):
-    """Checked class numbers, of all classes there are. Every array has the class axis, of size 1.
+    """Checked class numbers, counted over the classes of all devices. Every array has the class axis, of size 1.
 
-    A label out of range has a one-hot of all classes and picks NaN: that reaches the gradient of all its logits, where
-    a one-hot of no class would leave it finite.
+    A label out of range picks NaN and has a one-hot that is True for all classes. So the gradient of all logits of its
+    example is NaN too. A one-hot without a True would leave a finite gradient.
     """
 
     numbers: Integer[Array, "..."]
     in_range: Bool[Array, "..."]
     keep: Bool[Array, "..."] | None
 
-    def here(self, classes: int, axis: ClassAxis) -> "Labels":
-        """Numbered from the first of the classes that a device holds so many of; others are not among them."""
+    def local(self, classes: int, axis: ClassAxis) -> "Labels":
+        """Labels relative to this device's first class. A number outside 0 to classes - 1 is on another device."""
         if axis.mesh is None:
             return self
-        return self._replace(numbers=self.numbers - jnp.asarray(axis.first(classes), self.numbers.dtype))
+        return self._replace(numbers=self.numbers - jnp.asarray(axis.first_class(classes), self.numbers.dtype))
 
     def one_hot(self, like: Values, axis: ClassAxis) -> Bool[Array, "..."]:
-        """Whether a class of the array is the label: a comparison, which XLA fuses with what it selects."""
-        return self.at(like, axis) | ~self.in_range
+        """Whether a class is the label; True for all classes if the label is out of range.
 
-    def at(self, like: Values, axis: ClassAxis) -> Bool[Array, "..."]:
-        """The one-hot where it does not matter what a label out of range has, as all that follows is NaN anyway."""
-        numbers = self.here(like.shape[axis.number], axis).numbers
-        return _classes(like, axis, numbers.dtype) == numbers
+        It is a comparison with an iota: XLA fuses it with its user and stores no array of that size.
+        """
+        return self.matches(like, axis) | ~self.in_range
+
+    def matches(self, like: Values, axis: ClassAxis) -> Bool[Array, "..."]:
+        """Whether a class is the label; False for all classes if the label is out of range.
+
+        It is one operation cheaper than `one_hot`. It is for formulas that are NaN for such a label for another reason.
+        """
+        numbers = self.local(like.shape[axis.number], axis).numbers
+        return _class_iota(like, axis, numbers.dtype) == numbers
 
     def distance(self, like: Values, axis: ClassAxis) -> Values:
-        """0 at the label, and at least 2 elsewhere, in arithmetic that XLA fuses with a sum on CPUs too."""
+        """0 at the label and at least 2 at every other class: |2 * class - 2 * label|.
+
+        A minimum with it is a mask made of arithmetic. XLA's CPU fuses that with a sum, and a select it does not.
+        """
         classes, dtype = like.shape[axis.number], like.dtype
-        if classes > 2**24:  # where float32 skips integers
+        if classes > 2**24:  # float32 does not represent every integer past this one
             return jnp.where(self.one_hot(like, axis), jnp.zeros((), dtype), 2)
-        numbers = self.here(classes, axis).numbers
-        return jnp.abs(2 * _classes(like, axis, dtype) - 2 * numbers.astype(dtype))
+        numbers = self.local(classes, axis).numbers
+        return jnp.abs(2 * _class_iota(like, axis, dtype) - 2 * numbers.astype(dtype))
 
     def pick(self, values: Values, axis: ClassAxis) -> Values:
-        """Each example's value at its label, the class axis kept as 1; NaN, gradient included, out of range."""
+        """Each example's value at its label, with a class axis of size 1.
+
+        For a label out of range the value is NaN, and so is its gradient.
+        """
         return nan_unless(self.in_range, _pick(values, self, axis))
 
-    def kept(self, values: Values) -> Values:
-        """One value per example, 0 for those left out: what they hold must not reach the maths that follows."""
+    def zero_masked(self, values: Values) -> Values:
+        """One value per example, with 0 for masked examples: their NaN must not reach the maths that follows."""
         return filled(values, self.keep, 0.0)
 
 
 @custom_jvp(2)
 def _pick(values: Values, label: Labels, axis: ClassAxis) -> Values:
+    """`Labels.pick` for labels in range."""
     kinds = jax.typeof(values).sharding.mesh.axis_types
     if AxisType.Explicit not in kinds:
-        return _gathered(values, label, axis)
-    if AxisType.Manual in kinds:  # where JAX has no `auto_axes`
-        return _one_of(values, label, axis)
-    # A gather would have to be told how its result is split: as the sum that has the same value.
-    split = jax.eval_shape(partial(_one_of, axis=axis), values, label).sharding
+        return _gather(values, label, axis)
+    if AxisType.Manual in kinds:  # JAX has no `auto_axes` within `shard_map`
+        return _select_and_sum(values, label, axis)
+    # On a mesh with explicit axes a gather needs the sharding of its result. It is that of the equal sum.
+    split = jax.eval_shape(partial(_select_and_sum, axis=axis), values, label).sharding
     gather = cast(
         Callable[[Values, Labels], Values],
-        jax.sharding.auto_axes(partial(_gathered, axis=axis), out_sharding=split),
+        jax.sharding.auto_axes(partial(_gather, axis=axis), out_sharding=split),
     )
     return gather(values, label)
 
 
-def _gathered(values: Values, label: Labels, axis: ClassAxis) -> Values:
+def _gather(values: Values, label: Labels, axis: ClassAxis) -> Values:
+    """The value at the label by a gather, which reads no other class."""
     shape, classes = jnp.broadcast_shapes(values.shape, label.numbers.shape), values.shape[axis.number]
-    numbers = label.here(classes, axis).numbers
+    numbers = label.local(classes, axis).numbers
     picked = jnp.take_along_axis(jnp.broadcast_to(values, shape), numbers, axis.number, mode="clip")
     if axis.mesh is None:
         return picked
-    return axis.joined(jnp.where((numbers >= 0) & (numbers < classes), picked, 0.0))
+    # Only the device that holds the label's class contributes to the sum.
+    return axis.all_reduce(jnp.where((numbers >= 0) & (numbers < classes), picked, 0.0))
 
 
 @_pick.defjvp
 def _pick_jvp(
     axis: ClassAxis, primals: tuple[Values, Labels], tangents: tuple[Values, object]
 ) -> tuple[Values, Values]:
-    # The transpose of a gather is a scatter; that of a comparison with an iota fuses with the rest of the gradient.
+    # The transpose of a gather is a scatter, which needs an array of its input's size. The transpose of a comparison
+    # with an iota fuses with the rest of the gradient.
     values, label = primals
-    return _pick(values, label, axis), _one_of(tangents[0], label, axis)
+    return _pick(values, label, axis), _select_and_sum(tangents[0], label, axis)
 
 
-def _one_of(values: Values, label: Labels, axis: ClassAxis) -> Values:
+def _select_and_sum(values: Values, label: Labels, axis: ClassAxis) -> Values:
+    """The value at the label by a comparison and a sum over the classes."""
     return axis.sum(jnp.where(label.one_hot(values, axis), values, 0.0))
 
 
-def _classes(like: Values, axis: ClassAxis, dtype: DTypeLike) -> Shaped[Array, "..."]:
-    """The numbers of the array's classes, split over the devices as they are on a mesh with explicit axes."""
+def _class_iota(like: Values, axis: ClassAxis, dtype: DTypeLike) -> Shaped[Array, "..."]:
+    """The numbers 0, 1, 2... along the class axis, of size 1 on the others.
+
+    On a mesh with explicit axes they are split as the array's classes are, because JAX refuses to compare arrays with
+    different shardings.
+    """
     shape, sharding = [1] * like.ndim, jax.typeof(like).sharding
     shape[axis.number] = like.shape[axis.number]
     split = None
@@ -120,8 +141,8 @@ def labels(
     name: str = "logits",
     ignore_index: int | None = None,
 ) -> Labels:
-    """Check class numbers against the array they number the classes of, whose class axis is `axis`."""
-    targets, number, classes = class_numbers(targets), axis.number, axis.classes(like.shape[axis.number])
+    """Class numbers, checked against the shape and the classes of `like`, the array of logits."""
+    targets, number, classes = class_numbers(targets), axis.number, axis.class_count(like.shape[axis.number])
     wanted = like.shape[:number] + like.shape[number + 1 :]
     if targets.shape != wanted:
         fix = ": for one-hot or soft targets use `targets.astype(float)`" if targets.shape == like.shape else ""
@@ -132,9 +153,9 @@ def labels(
     keep = mask(where, wanted)
     info = jnp.iinfo(targets.dtype)
     if ignore_index is not None and info.min <= ignore_index <= info.max:
-        counted = targets != jnp.asarray(ignore_index, targets.dtype)
-        keep = counted if keep is None else keep & counted
-    # A label that is not looked at must not make NaN of anything: class 0 stands in for it.
+        not_ignored = targets != jnp.asarray(ignore_index, targets.dtype)
+        keep = not_ignored if keep is None else keep & not_ignored
+    # A masked label may be out of range and must make nothing NaN: class 0 replaces it.
     numbers = filled(signed(targets), keep, 0)
     in_range = within(_class_number(classes, ignore_index), targets=numbers)
     keep = None if keep is None else jnp.expand_dims(keep, number)
@@ -142,12 +163,13 @@ def labels(
 
 
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
+    """The domain of class numbers; its words name `ignore_index` where that is not a class."""
     other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"
     return Domain(f"a class number from 0 to {classes - 1}{other}", lambda n: (n >= 0) & (n < classes))
 
 
 def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
-    """Integers of any dtype."""
+    """Targets as an array, which must hold integers of any dtype."""
     targets = jnp.asarray(targets)
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         raise TypeError(f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`.")
@@ -155,7 +177,10 @@ def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
 
 
 def signed(targets: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """Class numbers in a dtype that holds any number of classes, and in which none wraps into range."""
+    """Class numbers in a signed dtype that holds any number of classes.
+
+    A large unsigned number is clipped first: a plain cast would wrap it to a negative one, or into range.
+    """
     dtype = jnp.int64 if targets.dtype.itemsize == 8 else jnp.int32
     if jnp.issubdtype(targets.dtype, jnp.unsignedinteger) and targets.dtype.itemsize >= 4:
         targets = jnp.minimum(targets, jnp.asarray(jnp.iinfo(dtype).max, targets.dtype))

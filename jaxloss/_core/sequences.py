@@ -37,7 +37,7 @@ def sequence_batch(
     """Check the shapes of the arguments; one sequence becomes a batch of one."""
     frames = checked_lengths("input_lengths", input_lengths, shape)
     labels = checked_lengths("target_lengths", target_lengths, shape)
-    targets = _padded_targets(class_numbers(targets), target_lengths, shape)
+    targets = _padded_targets(class_numbers(targets), shape)
     keep = mask(where, shape)
     if keep is not None:
         keep = jnp.broadcast_to(keep, shape).reshape(-1)
@@ -76,23 +76,27 @@ def checked_lengths(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[
     return signed(array).reshape(-1)
 
 
-def _padded_targets(
-    targets: Integer[Array, "..."], lengths: Lengths, shape: tuple[int, ...]
-) -> Int[Array, "sequences labels"]:
-    """Bring labels to a padded batch. They may be padded already, of one sequence, or concatenated."""
+def _padded_targets(targets: Integer[Array, "..."], shape: tuple[int, ...]) -> Int[Array, "sequences labels"]:
+    """Check the labels of a batch, or of one sequence, and return them with a batch axis."""
     targets = signed(targets)
     if targets.ndim == 1 and not shape:
         return targets[None]
     if targets.ndim == 2 and targets.shape[:1] == shape:
         return targets
-    if targets.ndim == 1 and shape:
-        return _padded_from_concatenated(targets, lengths)
     wanted = f"({shape[0]}, S), or one axis with all labels one after another" if shape else "(S,), for one sequence"
     raise ValueError(f"`targets` has shape {targets.shape}, but must be {wanted}.")
 
 
-def _padded_from_concatenated(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences longest"]:
-    """Split concatenated labels by their lengths. The longest length is a shape, and so must not be traced."""
+def without_concatenation(
+    targets: Integer[ArrayLike, "..."], lengths: Lengths, log_probs: Float[ArrayLike, "..."]
+) -> Integer[Array, "..."]:
+    """Split concatenated labels of a batch by their lengths, and return other labels as they are.
+
+    The longest length is a shape. The lengths must therefore be known outside the program that computes the loss.
+    """
+    targets = class_numbers(targets)
+    if targets.ndim != 1 or np.ndim(log_probs) != 3:
+        return targets
     try:
         ends = np.cumsum(np.asarray(lengths, int))
     except jax.errors.TracerArrayConversionError:

@@ -1,13 +1,14 @@
 """Adaptive softmax: frequent classes in a head, rare ones in clusters that only their own examples pay for.
 
-The loss is a sum of cross-entropies: that of the head, whose entries are the frequent classes and the clusters, and,
-for an example whose class is in a cluster, that within the cluster. Which examples those are is known when the program
-runs, not when it is traced, so they cannot be picked out. Instead all are sorted by cluster and taken a chunk at a
-time, and a chunk leaves out the clusters that none of its rows is in. So at most two chunks a cluster hold rows of
-others as well, and the logits of one chunk are all that is in memory.
+The loss is a sum of cross-entropies. The first is over the head, whose entries are the frequent classes and the
+clusters. An example whose class is in a cluster adds the cross-entropy within that cluster. The examples of a cluster
+are known when the program runs, not while it is traced, so a slice of them would have no static size. Instead all
+examples are sorted by cluster and computed in chunks, and each chunk skips the clusters that have none of its rows. So
+at most two chunks per cluster also hold rows of another cluster, and memory holds the logits of one chunk at a time.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
@@ -24,6 +25,7 @@ from jaxloss._core.class_numbers import class_numbers, signed
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Mask, Values
 from jaxloss._losses.classification import cross_entropy, log_softmax
+from jaxloss._ops.rows.mapped import in_chunks
 
 T = TypeVar("T")
 
@@ -31,16 +33,8 @@ T = TypeVar("T")
 Numbers = Integer[Array, "..."]
 
 
-ROWS_ON_CPU = 256
-"""The rows of a chunk by default: fewer are slower products, more are more rows of other clusters."""
-
-
-ROWS_ELSEWHERE = 2048
-"""Where each chunk costs the launches of its kernels besides."""
-
-
 class Cluster(NamedTuple):
-    """A cluster's parameters: the features become fewer, and these logits."""
+    """A cluster's parameters: a projection to fewer features, and the map from those to logits."""
 
     down: Float[Array, "features size"]
     up: Float[Array, "size classes"]
@@ -69,7 +63,7 @@ def adaptive_losses(
     chunk_size: int | None = None,
     dtype: DTypeLike | None = None,
 ) -> Values:
-    """Minus the log-probability of each target; 0 where masked."""
+    """The negative log-likelihood of each target; 0 where masked."""
     hidden, kernels = _checked(hidden, kernels, dtype)
     targets = class_numbers(targets)
     batch = hidden.shape[:-1]
@@ -78,16 +72,14 @@ def adaptive_losses(
             f"`targets` has shape {targets.shape}, but `hidden` {hidden.shape} without its last axis is {batch}."
         )
     keep = mask(where, batch)
-    # Filled, what is masked is in no cluster, and no NaN of it reaches the gradients of the kernels.
+    # A masked row becomes a zero row of class 0. So no chunk computes a cluster for it, and its NaN does not reach the
+    # kernels' gradients, which are products over the rows.
     hidden, targets = filled(hidden, keep, 0.0), filled(signed(targets), keep, 0)
-    size = _rows_at_a_time(hidden, chunk_size)
-    if size is None:
-        return _losses(kernels, hidden, targets, keep)
-    rows, labels = hidden.reshape(-1, hidden.shape[-1]), targets.ravel()
-    kept = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
-    order = jnp.argsort(_clusters(labels, kernels))
-    losses = _by_chunks(partial(_losses, kernels), size, rows[order], labels[order], kept[order])
-    return losses[jnp.argsort(order)].reshape(batch)
+    arrays = kernels, hidden, targets, keep
+    # Sorting would move rows between devices, and on a mesh with explicit axes it needs the sharding of its result.
+    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
+        return _losses(*arrays)
+    return in_chunks(_sorted_losses, math.prod(batch), chunk_size, *arrays)
 
 
 def adaptive_log_prob(
@@ -109,24 +101,43 @@ def adaptive_predict(
 ) -> Numbers:
     """The most probable class of each row."""
     hidden, kernels = _checked(hidden, kernels, dtype)
-    size = _rows_at_a_time(hidden, chunk_size)
+    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
+        return _predicted(kernels, hidden)
+    return in_chunks(_chunked_predictions, math.prod(hidden.shape[:-1]), chunk_size, kernels, hidden)
+
+
+def _sorted_losses(
+    size: int | None, kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None
+) -> Values:
+    """The losses in chunks of rows that are sorted by cluster; all at once if the size is None."""
+    if size is None:
+        return _losses(kernels, hidden, targets, keep)
+    rows, labels, batch = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), targets.shape
+    keep_rows = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
+    order = jnp.argsort(_clusters(labels, kernels))
+    losses = _map_chunks(partial(_losses, kernels), size, rows[order], labels[order], keep_rows[order])
+    return losses[jnp.argsort(order)].reshape(batch)
+
+
+def _chunked_predictions(size: int | None, kernels: Kernels, hidden: Values) -> Numbers:
+    """The predictions in chunks of rows; all at once if the size is None."""
     if size is None:
         return _predicted(kernels, hidden)
     rows = hidden.reshape(-1, hidden.shape[-1])
-    return _by_chunks(partial(_predicted, kernels), size, rows).reshape(hidden.shape[:-1])
+    return _map_chunks(partial(_predicted, kernels), size, rows).reshape(hidden.shape[:-1])
 
 
 def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None) -> Values:
     cutoffs, clusters = kernels.cutoffs, _clusters(targets, kernels)
     entries = jnp.where(clusters == 0, targets, cutoffs[0] - 1 + clusters)
-    # A target out of range becomes the entry -1, which cross-entropy makes NaN of and does not ignore.
+    # A target out of range becomes the entry -1: cross-entropy makes NaN of it. The default of `ignore_index` is -100.
     entries = jnp.where((targets < 0) | (targets >= cutoffs[-1]), -1, entries)
     losses = cross_entropy(_head_logits(kernels, hidden), entries, where=keep, reduction="none")
 
     def with_cluster(number: int, losses: Values) -> Values:
         logits = _tail_logits(kernels.tail[number - 1], hidden)
-        own = targets - cutoffs[number - 1]
-        return losses + cross_entropy(logits, own, where=clusters == number, reduction="none")
+        cluster_targets = targets - cutoffs[number - 1]
+        return losses + cross_entropy(logits, cluster_targets, where=clusters == number, reduction="none")
 
     for number in range(1, len(kernels.tail) + 1):
         losses = _if_any(clusters == number, partial(with_cluster, number), losses)
@@ -143,13 +154,16 @@ def _predicted(kernels: Kernels, hidden: Values) -> Numbers:
 
     best = jnp.max(frequent, -1), jnp.argmax(frequent, -1)
     for i in range(len(kernels.tail)):
-        # A class of a cluster is no more probable than the cluster.
+        # A class is at most as probable as its cluster: the cluster matters only where it beats the best class so far.
         best = _if_any(clusters[..., i] > best[0], partial(with_cluster, i), best)
     return best[1]
 
 
 def _if_any(rows: Bool[Array, "..."], function: Callable[[T], T], value: T) -> T:
-    """`function(value)`, or, if it is needed for no row, `value`."""
+    """`function(value)` if any row needs it, else `value`.
+
+    The branch is real control flow: a skipped cluster costs nothing.
+    """
 
     def unchanged(value: T) -> T:
         return value
@@ -158,7 +172,7 @@ def _if_any(rows: Bool[Array, "..."], function: Callable[[T], T], value: T) -> T
 
 
 def _clusters(targets: Numbers, kernels: Kernels) -> Numbers:
-    """0 for a frequent class and for what is below all, else the cluster's number, from 1; one more past the last."""
+    """The cluster of each target, counted from 1; 0 for a frequent class. A target out of range gets a number too."""
     return sum(((targets >= cutoff).astype(targets.dtype) for cutoff in kernels.cutoffs), jnp.zeros_like(targets))
 
 
@@ -168,7 +182,7 @@ def _head_logits(kernels: Kernels, hidden: Values) -> Values:
 
 
 def _head_log_probs(kernels: Kernels, hidden: Values) -> tuple[Values, Values]:
-    """Those of the frequent classes, and those of the clusters."""
+    """The log-probabilities of the frequent classes, and those of the clusters."""
     log_probs = log_softmax(_head_logits(kernels, hidden))
     return log_probs[..., : kernels.cutoffs[0]], log_probs[..., kernels.cutoffs[0] :]
 
@@ -178,19 +192,22 @@ def _tail_logits(cluster: Cluster, hidden: Values) -> Values:
 
 
 def _tail_log_probs(cluster: Cluster, hidden: Values) -> Values:
-    """Those of a cluster's classes, given the cluster."""
+    """The log-probabilities of a cluster's classes, given the cluster."""
     return log_softmax(_tail_logits(cluster, hidden))
 
 
 def _dot(hidden: Values, kernel: Values) -> Values:
-    """hidden @ kernel, of numbers of the dtype of `hidden`, summed in at least float32."""
+    """hidden @ kernel with factors in the dtype of `hidden`, summed in float32 or wider."""
     contracted = (((hidden.ndim - 1,), (0,)), ((), ()))
     wide = accumulator(hidden.dtype)
     return lax.dot_general(hidden, kernel.astype(hidden.dtype), contracted, preferred_element_type=wide)
 
 
 def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike | None) -> tuple[Values, Kernels]:
-    """`hidden` in the dtype of the products; the kernels in that of the sums, as their gradient is one over chunks."""
+    """`hidden` in the dtype of the products, and the kernels in that of the sums.
+
+    The kernels' gradient is a sum over chunks in the dtype of the kernels.
+    """
     hidden = floating("hidden", hidden)
     features = kernels.head.shape[0]
     if hidden.shape[-1:] != (features,):
@@ -203,29 +220,20 @@ def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike
     return hidden.astype(dtype), jax.tree.map(widened, kernels)
 
 
-def _rows_at_a_time(hidden: Values, chunk_size: int | None) -> int | None:
-    """The rows of a chunk, or None to take all at once."""
-    if AxisType.Explicit in jax.typeof(hidden).sharding.mesh.axis_types:
-        return None  # to sort rows is to move them between devices, and has to be told the sharding of its result
-    if chunk_size is None:
-        chunk_size = ROWS_ON_CPU if jax.default_backend() == "cpu" else ROWS_ELSEWHERE
-    return None if hidden.size <= chunk_size * hidden.shape[-1] else chunk_size
-
-
-def _by_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:
-    """`function` of a chunk of rows at a time. It makes one number of a row."""
+def _map_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:
+    """The results of `function`, one number per row, computed one chunk of rows at a time."""
     rows = arrays[0].shape[0]
     number = -(-rows // size)
-    size = -(-rows // number)  # as even as it goes, so that the last chunk has little to fill up
+    size = -(-rows // number)  # chunks of almost equal size, so that the last one needs little padding
 
     def split(array: Array) -> Array:
         padding = [(0, number * size - rows)] + [(0, 0)] * (array.ndim - 1)
         return jnp.pad(array, padding).reshape(number, size, *array.shape[1:])
 
-    # The backward pass makes the logits of a chunk again, rather than keep those of all.
+    # The backward pass recomputes the logits of a chunk. JAX would otherwise store those of all chunks.
     @partial(jax.checkpoint, prevent_cse=False)
-    def of_chunk(chunk: tuple[Array, ...]) -> Array:
+    def chunk_results(chunk: tuple[Array, ...]) -> Array:
         return function(*chunk)
 
-    results = lax.map(of_chunk, tuple(map(split, arrays)))  # pyright: ignore[reportUnknownVariableType]  # untyped
+    results = lax.map(chunk_results, tuple(map(split, arrays)))  # pyright: ignore[reportUnknownVariableType]  # untyped
     return cast(Array, results).ravel()[:rows]

@@ -1,61 +1,83 @@
-"""The cross-entropy of every example, from logits and a target, before it is reduced."""
+"""The cross-entropy of each row of logits, before the reduction.
 
-import jax.numpy as jnp
+A call goes through these files: `problem` (arguments and results), `derivative` (masks and derivatives), one of the
+platforms' files (`xla`, `xla_cpu`), and `formula` (the loss from a row's terms).
+"""
 
-from jaxloss._core.arguments import filled
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
-from jaxloss._core.dtypes import accumulator
-from jaxloss._core.elementwise import times
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.problem import Entropy, Options, Probabilities
-from jaxloss._ops.cross_entropy.xla import again, apart, expected, log_total, surprise
+from jaxloss._ops.cross_entropy import formula, xla, xla_cpu
+from jaxloss._ops.cross_entropy.derivative import row_terms
+from jaxloss._ops.cross_entropy.problem import (
+    Engine,
+    LabelProblem,
+    Options,
+    Probabilities,
+    Problem,
+    RowTerms,
+    Slopes,
+    SoftProblem,
+)
+from jaxloss._ops.platform import choose, on_cpu
+
+Implementation: TypeAlias = Literal["xla", "reference"]
 
 
-def entropy(logits: Values, target: Labels | Probabilities, options: Options, axis: ClassAxis) -> Entropy:
-    """From one look at the logits, in their own dtype. Examples left out have the loss 0.
+def _xla_value(problem: Problem) -> RowTerms:
+    return on_cpu(xla_cpu.value, xla.value, problem)
 
-    They are filled in what is computed per example: a filled copy of the logits would cost as much memory as their
-    gradient. What is subtracted from all logits of an example does not change the result.
-    """
-    largest = axis.largest(logits).astype(accumulator(logits.dtype))
+
+def _xla_value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
+    return on_cpu(xla_cpu.value_and_slopes, xla.value_and_slopes, problem)
+
+
+def _takes_all(problem: Problem) -> None:
+    """Refuse no problem."""
+
+
+IMPLEMENTATIONS: Mapping[str, Engine] = {
+    "xla": Engine(_takes_all, _xla_value, _xla_value_and_slopes),
+    "reference": Engine(_takes_all, formula.reference, formula.reference_and_slopes),
+}
+
+
+class RowLosses(NamedTuple):
+    """The loss of each row, and the terms that it was made from. Each array has a class axis of size 1."""
+
+    losses: Values
+    mean_count: Values | None
+    """What each row adds to the mean's denominator; None stands for 1."""
+    terms: RowTerms
+
+
+def row_losses(
+    logits: Values,
+    target: Labels | Probabilities,
+    options: Options,
+    axis: ClassAxis,
+    implementation: Implementation | None = None,
+) -> RowLosses:
+    """The loss of each row; 0 for masked rows."""
+    mean_count = share = None
     if isinstance(target, Labels):
-        found = _of_labels(logits, largest, target, options, axis)
+        share = formula.row_share(logits, options, axis)
+        problem = LabelProblem(logits, target, share, axis)
     else:
-        found = _of_probabilities(logits, largest, target, options, axis)
-    if options.z_loss is None:
-        return found
-    normalizer = filled(largest, target.keep, 0.0) + found.log_sum
-    return found._replace(losses=found.losses + options.z_loss * normalizer * normalizer)  # whose square may overflow
-
-
-def _of_labels(logits: Values, largest: Values, label: Labels, options: Options, axis: ClassAxis) -> Entropy:
-    weight, smoothing = options.weight, options.smoothing
-    own = label.pick(again(logits)[0], axis).astype(largest.dtype) - largest
-    losses, log_sum = map(label.kept, surprise(logits, largest, own, label, axis))
-    count = None if weight is None else label.kept(label.pick(weight, axis))
-    losses = losses if count is None else losses * count
-    if smoothing is not None:
-        if weight is None:
-            x, top = apart(logits, largest)
-            uniform = log_sum + label.kept(axis.mean(top - x.astype(top.dtype)))
-        else:
-            share = jnp.broadcast_to(weight / axis.classes(logits.shape[axis.number]), logits.shape)
-            uniform = expected(share, logits, largest, log_sum, label.keep, axis)
-        losses = times(1 - smoothing, losses) + times(smoothing, uniform)
-    return Entropy(losses, count, largest, log_sum, own)
-
-
-def _of_probabilities(
-    logits: Values, largest: Values, target: Probabilities, options: Options, axis: ClassAxis
-) -> Entropy:
-    weight, smoothing = options.weight, options.smoothing
-    log_sum = filled(log_total(logits, largest, target.keep, axis), target.keep, 0.0)
-    (values,) = apart(target.values)
-    mass = values.astype(largest.dtype)
-    mass = mass if smoothing is None else (1 - smoothing) * mass + smoothing / axis.classes(logits.shape[axis.number])
-    mass = mass if weight is None else mass * weight
-    losses = expected(mass, logits, largest, log_sum, target.keep, axis)
-    sound = axis.largest(-target.values) <= 0  # a reduction, which needs no array of answers; above 1 they are weights
-    return Entropy(nan_unless(sound, losses), None, largest, log_sum, None)
+        problem = SoftProblem(logits, target.values, options.smoothing, options.weight, target.keep, axis)
+    chosen = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
+    terms = row_terms(problem, chosen)
+    losses = terms.nll
+    if isinstance(target, Labels):
+        if options.weight is not None:
+            mean_count = target.zero_masked(target.pick(options.weight, axis))
+            losses = losses * mean_count
+        losses = formula.smoothed(losses, terms, share, options, axis)
+    else:
+        # A reduction finds a negative probability without an array of booleans. Above 1 it is a valid weight.
+        losses = nan_unless(axis.largest(-target.values) <= 0, losses)
+    return RowLosses(formula.with_z_loss(losses, terms, options), mean_count, terms)

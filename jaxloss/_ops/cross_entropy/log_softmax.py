@@ -1,38 +1,47 @@
-"""The log-probabilities of all classes, exact and with a gradient that holds no array of the logits' size."""
+"""The log-probabilities of all classes, with all digits and a gradient that stores no array of the logits' size."""
 
 import jax.numpy as jnp
 
 from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_axis import ClassAxis
-from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.xla import apart, log_total, negative_log_softmax, softmax_of
+from jaxloss._ops.cross_entropy import xla, xla_cpu
+from jaxloss._ops.cross_entropy.formula import softmax_tangent
+from jaxloss._ops.platform import on_cpu
 
 
 @custom_jvp(1)
-def normalized(logits: Values, axis: ClassAxis) -> Values:
+def log_softmax(logits: Values, axis: ClassAxis) -> Values:
     """log(softmax) over an axis, in the dtype of the maths.
 
-    Its derivative starts again from the logits, so that nothing of their size is held until then; and on CPUs a gather
-    of the labels' classes takes them from the logits.
+    Its derivative starts from the logits, so that no array of their size is stored between value and gradient. On CPUs
+    a gather of the labels' classes also reads them from the logits.
     """
-    logits, log_sum, largest = apart(logits, *_normalizer(logits, axis))
-    return -negative_log_softmax(logits, largest, log_sum)
+    return on_cpu(xla_cpu.log_softmax, xla.log_softmax, logits, axis)
 
 
-@normalized.defjvp
-def _normalized_jvp(axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    (logits,) = primals
-    log_sum, largest = _normalizer(logits, axis)
-    softmax = softmax_of(*apart(logits, largest, log_sum), None, axis)
-    tangent = tangents[0].astype(softmax.dtype)
-    # No such logarithm is negative. The select is there for its transpose: without it, XLA's CPU makes one loop of the
-    # cotangents' sum and of what follows, which cannot write to where the cotangents are.
-    mean = jnp.where(log_sum < 0, 0.0, axis.sum(softmax * tangent))
-    return normalized(logits, axis), tangent - mean
+@log_softmax.defjvp
+def _log_softmax_jvp(axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    log_probabilities, probabilities, not_negative = _log_softmax_and_softmax(*primals, axis)
+    tangent = tangents[0].astype(probabilities.dtype)
+    # The condition is always False, and only XLA's CPU does not see that. The select is needed in the transpose: that
+    # compiler would otherwise fuse the sum of the cotangents with its users in one loop, which cannot write to the
+    # buffer of the cotangents.
+    mean = jnp.where(not_negative < 0, 0.0, axis.sum(probabilities * tangent))
+    return log_probabilities, tangent - mean
 
 
-def _normalizer(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
-    """log(sum(exp(logits - largest))) and the largest."""
-    largest = axis.largest(logits).astype(accumulator(logits.dtype))
-    return log_total(logits, largest, None, axis), largest
+@custom_jvp(1)
+def _log_softmax_and_softmax(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Values]:
+    return on_cpu(xla_cpu.log_softmax_and_softmax, xla.log_softmax_and_softmax, logits, axis)
+
+
+@_log_softmax_and_softmax.defjvp
+def _log_softmax_and_softmax_jvp(
+    axis: ClassAxis, primals: tuple[Values], tangents: tuple[Values]
+) -> tuple[tuple[Values, Values, Values], tuple[Values, Values, Values]]:
+    results = _log_softmax_and_softmax(*primals, axis)
+    _, probabilities, not_negative = results
+    tangent = tangents[0].astype(probabilities.dtype)
+    log_tangent = tangent - axis.sum(probabilities * tangent)
+    return results, (log_tangent, softmax_tangent(probabilities, tangent, axis), jnp.zeros_like(not_negative))

@@ -1,23 +1,26 @@
-"""The arguments of a cross-entropy, checked: soft targets, options, and the result per example."""
+"""The arguments of a cross-entropy, checked, and the results per row that every implementation computes."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Shaped
 
-from jaxloss._core.arguments import filled, mask, option, same_shape
+from jaxloss._core.arguments import filled, mask, same_shape
 from jaxloss._core.class_axis import ClassAxis
-from jaxloss._core.class_numbers import class_weight
+from jaxloss._core.class_numbers import Labels, class_weight
 from jaxloss._core.domains import Domain, checking, expect, some_probability
 from jaxloss._core.dtypes import accumulator, rounding
 from jaxloss._core.types import Like, Mask, Scalar, Values
 
+Keep: TypeAlias = Bool[Array, "..."] | None
+
 
 class Probabilities(NamedTuple):
-    """Soft targets: the logits' shape, with zeros where an example is left out."""
+    """Soft targets in the logits' shape, with zeros in masked examples."""
 
     values: Values
-    keep: Bool[Array, "..."] | None
+    keep: Keep
 
     @classmethod
     def of(
@@ -31,6 +34,7 @@ class Probabilities(NamedTuple):
         keep = None if keep is None else jnp.expand_dims(keep, number)
         if checking():
             expect(some_probability(targets.dtype), keep, targets=targets)
+            # Only `checked` looks at the sums, which takes an extra pass over the targets.
             total = axis.sum(targets.astype(accumulator(targets.dtype)))
             one = Domain("1", lambda x: jnp.abs(x - 1) <= rounding(targets.dtype))
             expect(one, keep, **{f"targets.sum({number}, keepdims=True)": total})
@@ -38,7 +42,7 @@ class Probabilities(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What changes the loss of an example; None where an option is off, so that its term is left out of the program."""
+    """The options of an example's loss. None means off: the program then has no term for the option."""
 
     weight: Values | None = None
     """One weight a class, shaped to multiply the logits."""
@@ -46,31 +50,78 @@ class Options(NamedTuple):
     z_loss: Values | None = None
 
 
-def entropy_options(
+def cross_entropy_options(
     logits: Like, axis: ClassAxis, weight: Shaped[ArrayLike, "classes"] | None, label_smoothing: Scalar, z_loss: Scalar
 ) -> Options:
     """The options of cross-entropy, checked."""
     weight = None if weight is None else class_weight(weight, logits, axis.number)
-    smoothing = (
-        None if _off(label_smoothing) else option("label_smoothing", label_smoothing, logits, at_least=0, at_most=1)
-    )
-    return Options(weight, smoothing, None if _off(z_loss) else option("z_loss", z_loss, logits))
+    smoothing = None if _off(label_smoothing) else jnp.asarray(label_smoothing, accumulator(logits.dtype))
+    return Options(weight, smoothing, None if _off(z_loss) else jnp.asarray(z_loss, accumulator(logits.dtype)))
 
 
 def _off(number: Scalar) -> bool:
-    """Whether an option is known to be 0 when traced."""
+    """Whether an option is known to be 0 while tracing."""
     return isinstance(number, int | float) and number == 0
 
 
-class Entropy(NamedTuple):
-    """What is known of every example; all with a class axis of size 1."""
+class LabelProblem(NamedTuple):
+    """Rows of logits and the class number of each row."""
 
-    losses: Values
-    counted: Values | None
-    """What an example weighs in the mean; None stands for 1."""
-    largest: Values
-    """The largest logit, without a derivative."""
+    logits: Values
+    label: Labels
+    share: Values | None
+    """The weights of the sum in `RowTerms.gap`, shaped to multiply the logits; None if no one needs that sum."""
+    axis: ClassAxis
+
+    @property
+    def keep(self) -> Keep:
+        return self.label.keep
+
+
+class SoftProblem(NamedTuple):
+    """Rows of logits and of soft targets.
+
+    The smoothing and the class weights are part of the problem, because they change the weight of each class in a row.
+    As arithmetic on the results they would take a further sum over the classes.
+    """
+
+    logits: Values
+    targets: Values
+    smoothing: Values | None
+    weight: Values | None
+    keep: Keep
+    axis: ClassAxis
+
+
+Problem: TypeAlias = LabelProblem | SoftProblem
+
+
+class RowTerms(NamedTuple):
+    """The numbers of each row that a loss is made of. Each array has a class axis of size 1."""
+
+    nll: Values
+    """-log(softmax) at the label; for soft targets its sum over the classes, weighted by their mass."""
     log_sum: Values
     """log(sum(exp(logits - largest)))."""
-    own: Values | None
-    """The label's logit less the largest."""
+    largest: Values
+    """The largest logit. It has no derivative, because no loss depends on what is subtracted from all logits."""
+    label_logit: Values | None
+    """The label's logit minus the largest, without a derivative; None for soft targets."""
+    gap: Values | None
+    """The sum over the classes of share * (largest - logit), where 0 * inf is 0; None without a share."""
+
+
+class Slopes(NamedTuple):
+    """The derivatives of two of a row's terms in its logits."""
+
+    nll: Values
+    log_sum: Values
+    """The softmax."""
+
+
+class Engine(NamedTuple):
+    """An implementation: it computes the terms, or the terms and their slopes. It applies no mask in either."""
+
+    refuses: Callable[[Problem], str | None]
+    value: Callable[[Problem], RowTerms]
+    value_and_slopes: Callable[[Problem], tuple[RowTerms, Slopes]]

@@ -1,41 +1,66 @@
-"""Rows times a shared matrix, and a loss of each row of the product, in chunks of rows."""
+"""Rows times a shared matrix and a loss of each row of the product, in chunks of rows.
+
+The loss of a row is an argument: a function of a module that takes a chunk of logits. So every loss of many rows
+against one matrix uses these loops: linear cross-entropy, and contrastive, margin-softmax and distillation losses.
+
+A call goes through these files: `mesh` (the shards of a device), `derivative` (the platform and the gradient of a sum),
+`chunked` (the loops), and the loss.
+"""
 
 import math
-from functools import partial
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, cast
 
 import jax
 from jaxtyping import Array, Shaped
 
 from jaxloss._core.types import Values
-from jaxloss._ops.rows import reference, xla
-from jaxloss._ops.rows.mesh import on_mesh, spread
-from jaxloss._ops.rows.problem import Head, Stats, Tokens
+from jaxloss._ops.platform import choose
+from jaxloss._ops.rows import derivative, formula
+from jaxloss._ops.rows.mesh import device_varying, on_mesh
+from jaxloss._ops.rows.problem import Engine, Problem, RowLoss, Stats
 
 Implementation: TypeAlias = Literal["xla", "reference"]
 
 
+def _takes_all(problem: object) -> None:
+    """Refuse no problem."""
+
+
+IMPLEMENTATIONS: Mapping[str, Engine] = {
+    "xla": Engine(_takes_all, derivative.losses, derivative.total),
+    "reference": Engine(_takes_all, formula.losses, formula.total),
+}
+
+
 def solve(
-    tokens: Tokens, head: Head, weights: Values | None, chunk_size: int | None, implementation: Implementation | None
-) -> tuple[Values, Stats | None]:
-    """The sum of the losses times their weights, or all losses if there are no weights."""
-    return on_mesh(partial(_on_device, chunk_size, implementation), tokens, head, weights)
+    problem: Problem,
+    loss: RowLoss[Stats],
+    chunk_size: int | None,
+    implementation: Implementation | None,
+) -> tuple[Values, Stats]:
+    """The sum of the losses times their weights, or the losses themselves if there are no weights.
 
+    The second result is what the loss returns besides, for each row.
+    """
+    chosen = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
 
-def _on_device(
-    chunk_size: int | None, implementation: Implementation | None, tokens: Tokens, head: Head, weights: Values | None
-) -> tuple[Values, Stats | None]:
-    shape, batch = tokens.keep.shape, tokens.hidden.shape[:-1]
+    def on_device(problem: Problem) -> tuple[Values, Stats]:
+        """`solve` for the arrays of one device, with all row axes flattened into one."""
+        shape, batch = problem.rows.keep.shape, problem.rows.hidden.shape[:-1]
 
-    def flat(array: Shaped[Array, "..."]) -> Shaped[Array, "tokens ..."]:
-        return array.reshape(math.prod(batch), *array.shape[len(batch) :])
+        def flat(array: Shaped[Array, "..."]) -> Shaped[Array, "rows ..."]:
+            return array.reshape(math.prod(batch), *array.shape[len(batch) :])
 
-    tokens, weights = jax.tree.map(flat, (tokens, weights))
-    tokens, head, weights = spread(tokens, head, weights)
-    module = reference if implementation == "reference" else xla
-    if weights is None:
-        losses, stats = module.unreduced(tokens, head, chunk_size)
-        losses = losses.reshape(shape)
-    else:
-        losses, stats = module.total((tokens, head, weights), chunk_size)
-    return losses, None if stats is None else Stats(*(each.reshape(shape) for each in stats))
+        rows, weights = jax.tree.map(flat, (problem.rows, problem.weights))
+        problem = device_varying(problem._replace(rows=rows, weights=weights))
+        compute = chosen.losses if weights is None else chosen.total
+        value, stats = cast(tuple[Values, Stats], compute(problem, loss, chunk_size))
+
+        def unflattened(array: Shaped[Array, "rows *heads"]) -> Shaped[Array, "..."]:
+            return array.reshape(shape)
+
+        stats = jax.tree.map(unflattened, stats)
+        return value.reshape(shape) if weights is None else value, stats
+
+    return on_mesh(on_device, problem)

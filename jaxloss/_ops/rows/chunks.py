@@ -1,4 +1,4 @@
-"""Tokens cut into chunks, and sums over chunks."""
+"""Chunks of rows, and sums over chunks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Integer, Shaped
 
+from jaxloss._core.class_axis import varying
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
-from jaxloss._ops.rows.problem import Head, Tokens
+from jaxloss._ops.rows.problem import Problem
 
 T = TypeVar("T")
 
@@ -19,124 +20,128 @@ T = TypeVar("T")
 Index = Integer[Array, ""] | int
 
 
-Problem = tuple[Tokens, Head, Values]
-"""With what to weigh each loss by."""
+class Chunks(NamedTuple):
+    """A division of rows into chunks of one size.
 
-
-class Cut(NamedTuple):
-    """Tokens cut into pieces of one size.
-
-    Piece i of n is tokens i, i + n, i + 2n...: where tokens are split over devices, each has its share of every piece,
-    and XLA gathers none. If no number of pieces divides the tokens, pieces are of consecutive ones, and the last begins
-    early enough to be whole.
+    Chunk i of n holds the rows i, i + n, i + 2n and so on. Where rows are split over devices, each device then holds a
+    part of every chunk, and XLA gathers no rows. If no suitable number of chunks divides the number of rows, chunks are
+    consecutive, and the last one starts early enough to have the same size: it overlaps the one before it.
     """
 
-    tokens: int
-    number: int
+    rows: int
+    chunk_count: int
     size: int
 
     @classmethod
-    def of(cls, tokens: Tokens, head: Head, chunk_size: int | None) -> "Cut":
-        count = max(1, tokens.hidden.shape[0])
-        size = cls.default_size(math.prod(head.kernel.shape[1:])) if chunk_size is None else chunk_size
-        least = math.ceil(count / size)
-        number = next((number for number in range(least, 2 * least) if count % number == 0), least)
-        size = math.ceil(count / number)
-        return cls(tokens.hidden.shape[0], math.ceil(count / size), size)
-
-    @staticmethod
-    def default_size(classes: int) -> int:
-        """Tokens at a time: so many that the kernel's gradient, read and written with each piece, does not matter."""
-        enough, budget = (512, 128 * 2**20) if jax.default_backend() == "cpu" else (4096, 2 * 2**30)
-        return min(max(enough, budget // (4 * classes)), 2 * enough)
+    def of(cls, rows: int, chunk_size: int) -> "Chunks":
+        """Chunks of at most `chunk_size` rows."""
+        at_least_one = max(1, rows)
+        # Up to twice as many chunks are accepted if their number divides the rows, because strided chunks need it.
+        least = math.ceil(at_least_one / chunk_size)
+        count = next((count for count in range(least, 2 * least) if at_least_one % count == 0), least)
+        size = math.ceil(at_least_one / count)
+        return cls(rows, math.ceil(at_least_one / size), size)
 
     @property
-    def even(self) -> bool:
-        return self.tokens % self.size == 0
+    def strided(self) -> bool:
+        """Whether chunks divide the rows, so that they are strided and do not overlap."""
+        return self.rows % self.size == 0
 
-    def folded(self, leaf: Shaped[Array, "tokens ..."]) -> Shaped[Array, "size pieces ..."]:
-        return leaf.reshape(self.size, self.number, *leaf.shape[1:])
+    def as_columns(self, leaf: Shaped[Array, "rows ..."]) -> Shaped[Array, "size chunks ..."]:
+        """The array with strided chunk i as its column i."""
+        return leaf.reshape(self.size, self.chunk_count, *leaf.shape[1:])
 
     def start(self, index: Index) -> Index:
-        """The first token of a piece of consecutive ones."""
-        return jnp.minimum(index * self.size, self.tokens - self.size)
+        """The first row of a consecutive chunk."""
+        return jnp.minimum(index * self.size, self.rows - self.size)
 
-    def window(self, tree: T, index: Index) -> T:
-        """The tokens of a piece."""
-        if self.number == 1:
+    def slice(self, tree: T, index: Index) -> T:
+        """One chunk of per-row arrays."""
+        if self.chunk_count == 1:
             return tree
 
         def sliced(leaf: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-            if self.even:
-                return lax.dynamic_slice_in_dim(self.folded(leaf), index, 1, 1)[:, 0]
+            if self.strided:
+                return lax.dynamic_slice_in_dim(self.as_columns(leaf), index, 1, 1)[:, 0]
             return lax.dynamic_slice_in_dim(leaf, self.start(index), self.size)
 
         return jax.tree.map(sliced, tree)
 
-    def piece(self, problem: Problem, index: Index) -> Problem:
-        """A piece, in which what an earlier one has counted is left out."""
-        tokens, head, weights = problem
-        tokens, weights = self.window((tokens, weights), index)
-        if not self.even:
-            fresh = self.start(index) + jnp.arange(self.size) >= index * self.size
-            fresh = jnp.broadcast_to(jnp.expand_dims(fresh, range(1, weights.ndim)), weights.shape)
-            tokens = tokens._replace(keep=tokens.keep & fresh)
-        return tokens.cleared(), head, weights
+    def chunk(self, problem: Problem, index: Index) -> Problem:
+        """One chunk of the problem. Rows that the chunk before it has counted in a sum are masked."""
+        rows, weights = self.slice((problem.rows, problem.weights), index)
+        if not self.strided and weights is not None:  # without a sum, `concatenate` drops the rows of the overlap
+            uncounted = self.start(index) + jnp.arange(self.size) >= index * self.size
+            uncounted = jnp.broadcast_to(jnp.expand_dims(uncounted, range(1, weights.ndim)), weights.shape)
+            rows = rows._replace(keep=rows.keep & uncounted)
+        return problem._replace(rows=rows.zero_masked(), weights=weights)
 
-    def accumulated(
-        self, of_piece: Callable[[Index], tuple[list[Values], T]], whole: Sequence[Values | None]
+    def accumulate(
+        self, chunk_terms: Callable[[Index], tuple[list[Values], T]], per_row: Sequence[Values | None]
     ) -> tuple[list[Values], T]:
-        """The pieces' values added up; where `whole` is given, each in the place of its tokens in an array like it."""
-        if self.number == 1:
-            return of_piece(0)
+        """The terms of all chunks, and their per-row results.
+
+        A term with None in `per_row` is summed over the chunks. Another is per row: each chunk writes its part into
+        an array of the shape in `per_row`.
+        """
+        if self.chunk_count == 1:
+            terms, results = chunk_terms(0)
+            # Programs of several chunks sum in this dtype, and all platforms must agree in it.
+            wide = [
+                term.astype(accumulator(term.dtype)) if like is None else term
+                for term, like in zip(terms, per_row, strict=True)
+            ]
+            return wide, results
 
         def step(sums: list[Values], index: Index) -> tuple[list[Values], T]:
-            # Both branches are the same, and XLA sees that it is always the first. JAX does not: it would otherwise
-            # move what no piece depends on, such as the numbers of the classes, out of the loop, in arrays of the
-            # logits' size.
-            terms, found = cast(tuple[list[Values], T], lax.cond(index * 0 == 0, of_piece, of_piece, index))
-            return [self._added(*each, index) for each in zip(sums, terms, whole, strict=True)], found
+            # JAX moves computations that no chunk changes out of the loop, such as the class iota, and stores them in
+            # arrays of the logits' size. It moves nothing out of a `cond`. Both branches are the same, and XLA sees
+            # that it always takes the first.
+            terms, results = cast(tuple[list[Values], T], lax.cond(index * 0 == 0, chunk_terms, chunk_terms, index))
+            return [self._add(*each, index) for each in zip(sums, terms, per_row, strict=True)], results
 
-        terms, _ = jax.eval_shape(of_piece, 0)
-        zeros = [_zeros(term, None if like is None else like.shape) for term, like in zip(terms, whole, strict=True)]
-        sums, found = lax.scan(step, zeros, jnp.arange(self.number))
-        return sums, self.joined(found)
+        terms, _ = jax.eval_shape(chunk_terms, 0)
+        zeros = [_zeros(term, None if like is None else like.shape) for term, like in zip(terms, per_row, strict=True)]
+        sums, results = lax.scan(step, zeros, jnp.arange(self.chunk_count))
+        return sums, self.concatenate(results)
 
-    def _added(self, total: Values, term: Values, whole: Values | None, index: Index) -> Values:
-        if whole is None:
+    def _add(self, total: Values, term: Values, per_row: Values | None, index: Index) -> Values:
+        if per_row is None:
             return total + term.astype(total.dtype)
-        if self.even:
-            return lax.dynamic_update_slice_in_dim(self.folded(total), term[:, None], index, 1).reshape(total.shape)
-        start = self.start(index)  # pieces overlap: what is left out of one is 0 there
+        if self.strided:
+            return lax.dynamic_update_slice_in_dim(self.as_columns(total), term[:, None], index, 1).reshape(total.shape)
+        start = self.start(index)  # chunks may overlap: a term is 0 at the rows that its chunk masks
         term += lax.dynamic_slice_in_dim(total, start, self.size)
         return lax.dynamic_update_slice_in_dim(total, term, start, 0)
 
-    def joined(self, found: T) -> T:
-        """What was found of every token, from what was found in every piece."""
-        twice = self.number * self.size - self.tokens
+    def concatenate(self, results: T) -> T:
+        """Per-row results in the order of the rows, from the results of each chunk."""
+        overlap = self.chunk_count * self.size - self.rows
 
-        def flat(pieces: Shaped[Array, "pieces size ..."]) -> Shaped[Array, "tokens ..."]:
-            if self.even:
-                return pieces.swapaxes(0, 1).reshape(self.tokens, *pieces.shape[2:])
-            return jnp.concatenate([pieces[:-1].reshape(-1, *pieces.shape[2:]), pieces[-1, twice:]])
+        def flat(chunks: Shaped[Array, "chunks size ..."]) -> Shaped[Array, "rows ..."]:
+            if self.strided:
+                return chunks.swapaxes(0, 1).reshape(self.rows, *chunks.shape[2:])
+            return jnp.concatenate([chunks[:-1].reshape(-1, *chunks.shape[2:]), chunks[-1, overlap:]])
 
-        return jax.tree.map(flat, found)
+        return jax.tree.map(flat, results)
 
 
-def recomputed(of_piece: Callable[[Index], T]) -> Callable[[Index], T]:
-    """With nothing kept for a derivative but the number of the piece: its logits would all be kept otherwise."""
-    return jax.checkpoint(of_piece, prevent_cse=False)  # pyright: ignore[reportUnknownVariableType]  # is not annotated
+def recomputed(function: Callable[[Index], T]) -> Callable[[Index], T]:
+    """The function of a chunk's index, recomputed for a derivative. JAX would otherwise store the logits of all chunks.
+
+    The loop keeps XLA from merging the two computations. So `prevent_cse`, which costs barriers, is off.
+    """
+    return jax.checkpoint(function, prevent_cse=False)  # pyright: ignore[reportUnknownVariableType]  # is not annotated
 
 
 def _zeros(term: jax.ShapeDtypeStruct, shape: tuple[int, ...] | None) -> Values:
-    """Where a sum of terms begins: in float32 or better, or in the dtype of one that is put together."""
+    """The start of a sum of terms, in float32 or wider. Given a shape, an array to write per-row terms into."""
     if shape is None:
         return _varying(jnp.zeros(term.shape, accumulator(term.dtype)), term)
     return _varying(jnp.zeros(shape, term.dtype), term)
 
 
 def _varying(zeros: Values, term: jax.ShapeDtypeStruct) -> Values:
-    """In `shard_map` a loop's state must be told that it will differ from device to device, as its terms do."""
-    manual = term.manual_axis_type
-    varying: tuple[str, ...] = () if manual is None else tuple(manual.varying)
-    return cast(Values, lax.pcast(zeros, varying, to="varying")) if varying else zeros
+    """Zeros that vary over devices as the term does: within `shard_map` the type of a loop's state must not change."""
+    axes = tuple(sorted(varying(term)))
+    return cast(Values, lax.pcast(zeros, axes, to="varying")) if axes else zeros

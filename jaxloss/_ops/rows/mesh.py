@@ -1,8 +1,8 @@
-"""Linear cross-entropy on a mesh: every device takes its own tokens and classes, and gradients are summed once."""
+"""Rows and classes split over a mesh: each device computes on its shards, and gradients are summed once."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import cast
+from typing import TypeAlias, cast
 
 import jax
 from jax import lax
@@ -11,8 +11,7 @@ from jaxtyping import Array, Shaped
 
 from jaxloss._core.class_axis import ClassAxis, varying
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy.problem import Options
-from jaxloss._ops.rows.problem import Head, Stats, Tokens
+from jaxloss._ops.rows.problem import Problem, Rows, Shared, Stats
 
 Leaf = Shaped[Array, "..."]
 
@@ -20,88 +19,87 @@ Leaf = Shaped[Array, "..."]
 Names = tuple[str, ...]
 
 
-Solve = Callable[[Tokens, Head, Values | None], tuple[Values, Stats | None]]
+Solve: TypeAlias = Callable[[Problem], tuple[Values, Stats]]
 
 
-def spread(tokens: Tokens, head: Head, weights: Values | None) -> tuple[Tokens, Head, Values | None]:
-    """In `shard_map`, the same arrays, of which each device has its own, as far as the loops over tokens know.
+def device_varying(problem: Problem) -> Problem:
+    """The same arrays, marked within `shard_map` as varying over the mesh axes of any of them.
 
-    Their gradients are then those of one device, and are summed over devices where they come out of this function:
-    once, and not with every chunk. Along the classes that is for hidden, which meets them in a product; what else is
-    the same on all devices there stays the same.
+    In the loop over chunks the gradient of a replicated array is then that of one device. JAX sums it over devices
+    where the marked array leaves this function, once and not in each chunk. Along the axes of the classes only `hidden`
+    is marked, because it is multiplied with the split classes. Other replicated arrays have the same gradient on all
+    devices of those axes.
     """
-    problem = tokens, head, weights
-    everywhere = frozenset[str]().union(*map(varying, jax.tree.leaves(problem)))
+    all_axes = frozenset[str]().union(*map(varying, jax.tree.leaves(problem)))
 
-    def over(names: frozenset[str], leaf: Leaf) -> Leaf:
-        missing = tuple(sorted(names - varying(leaf)))
+    def mark(axes: frozenset[str], leaf: Leaf) -> Leaf:
+        missing = tuple(sorted(axes - varying(leaf)))
         return cast(Leaf, lax.pcast(leaf, missing, to="varying")) if missing else leaf
 
-    tokens, head, weights = jax.tree.map(partial(over, everywhere - head.axis.names), problem)
-    return tokens._replace(hidden=over(everywhere, tokens.hidden)), head, weights
+    marked = jax.tree.map(partial(mark, all_axes - problem.shared.axis.names), problem)
+    return marked._replace(rows=marked.rows._replace(hidden=mark(all_axes, marked.rows.hidden)))
 
 
-def on_mesh(solve: Solve, tokens: Tokens, head: Head, weights: Values | None) -> tuple[Values, Stats | None]:
-    """`solve`, in `shard_map` over the explicit axes of a mesh, as the types of the arrays say how these are split.
+def on_mesh(solve: Solve[Stats], problem: Problem) -> tuple[Values, Stats]:
+    """`solve` within `shard_map` over the explicit axes of a mesh. The types of the arrays say how they are split.
 
-    Gradients are summed over devices once, not with every piece of tokens. Tokens stay where they are. So do classes,
-    but for what is split over an axis that splits tokens too: that part of the kernel is gathered, and so is one split
-    by its width.
+    Under `shard_map` gradients are summed over devices once, not in each chunk. Rows keep their sharding, and classes
+    keep theirs where they can. A kernel whose classes are split over an axis that splits rows too is gathered along
+    that axis, and a kernel that is split along its width is gathered along the width.
     """
-    mesh = jax.typeof(tokens.hidden).sharding.mesh
+    rows, shared, weights = problem
+    mesh = jax.typeof(rows.hidden).sharding.mesh
     explicit = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit}
     if not explicit or AxisType.Manual in mesh.axis_types:
-        return solve(tokens, head, weights)
-    batch = [_names(entry) for entry in jax.typeof(tokens.hidden).sharding.spec[:-1]]
-    taken = {name for names in batch for name in names}
-    of_kernel = [_names(entry) for entry in jax.typeof(head.kernel).sharding.spec[1:]]
-    *heads, classes = [tuple(name for name in names if name not in taken) for names in of_kernel]
-    rows = [*batch, *heads]
-    over_rows = tuple(name for names in rows for name in names)
+        return solve(problem)
+    batch = [_names(entry) for entry in jax.typeof(rows.hidden).sharding.spec[:-1]]
+    batch_axes = {name for names in batch for name in names}
+    kernel_names = [_names(entry) for entry in jax.typeof(shared.kernel).sharding.spec[1:]]
+    *heads, classes = [tuple(name for name in names if name not in batch_axes) for names in kernel_names]
+    row_names = [*batch, *heads]
+    row_axes = tuple(name for names in row_names for name in names)
 
-    def on_device(tokens: Tokens, head: Head, weights: Values | None) -> tuple[Values, Stats | None]:
-        value, stats = solve(tokens, head._replace(axis=ClassAxis(head.axis.number, classes or None)), weights)
-        return value if weights is None or not over_rows else cast(Values, lax.psum(value, over_rows)), stats
+    def on_device(problem: Problem) -> tuple[Values, Stats]:
+        axis = ClassAxis(problem.shared.axis.number, classes or None)
+        value, stats = solve(problem._replace(shared=problem.shared._replace(axis=axis)))
+        return value if weights is None or not row_axes else cast(Values, lax.psum(value, row_axes)), stats
 
-    def placed(leaf: Leaf, spec: PartitionSpec) -> Leaf:
+    def reshard(leaf: Leaf, spec: PartitionSpec) -> Leaf:
         return jax.reshard(leaf, NamedSharding(mesh, spec))
 
-    specs, out = _specs(tokens, head, weights, batch, heads, classes), _spec(rows)
+    specs, out = _specs(problem, batch, heads, classes), _spec(row_names)
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=specs,
+        in_specs=(specs,),
         out_specs=(out if weights is None else PartitionSpec(), out),
         axis_names=explicit,
-    )(*jax.tree.map(placed, (tokens, head, weights), specs))
+    )(jax.tree.map(reshard, problem, specs))
 
 
-def _specs(
-    tokens: Tokens, head: Head, weights: Values | None, batch: list[Names], heads: list[Names], classes: Names
-) -> object:
-    """How everything is split: a tree like that of the arrays."""
-    rows, whole = [*batch, *heads], PartitionSpec()
-    soft = tokens.targets.ndim > tokens.keep.ndim
-    options = _like(
-        Options,
-        None if head.options.weight is None else _spec([(), *((),) * len(heads), classes]),
-        None if head.options.smoothing is None else whole,
-        None if head.options.z_loss is None else whole,
-    )
-    bias, softcap = None if head.bias is None else _spec([*heads, classes]), None if head.softcap is None else whole
-    return (
-        _like(Tokens, _spec(batch), _spec([*rows, classes] if soft else rows), _spec(rows)),
-        _like(Head, _spec([(), *heads, classes]), bias, softcap, options, head.axis),
-        None if weights is None else _spec(rows),
-    )
+def _specs(problem: Problem, batch: list[Names], heads: list[Names], classes: Names) -> Problem:
+    """The partition specs of the arrays, in a tree of the same type."""
+    kernel, row_names = problem.shared.kernel, [*batch, *heads]
 
+    def data_spec(leaf: Leaf) -> PartitionSpec:
+        """The axes of the rows come first. A further axis of the classes' size is split as they are."""
+        further = leaf.shape[len(row_names) :]
+        return _spec([*row_names, *(classes if size == kernel.shape[-1] else () for size in further)])
 
-def _like(kind: Callable[..., object], *specs: object) -> object:
-    """A tuple of specs that has the type of the one of arrays, as trees that correspond must."""
-    return kind(*specs)
+    def parameter_spec(leaf: Leaf) -> PartitionSpec:
+        """The last axes are those of the kernel. One of size 1 is for all heads, or for all rows."""
+        names = [(), *heads, classes][-leaf.ndim :] if leaf.ndim else []
+        return _spec(() if size == 1 else each for size, each in zip(leaf.shape, names, strict=True))
+
+    rows = Rows(_spec(batch), jax.tree.map(data_spec, problem.rows.data), _spec(row_names))  # pyright: ignore[reportArgumentType]  # a tree of specs has the type of the tree of arrays
+    parameters = jax.tree.map(parameter_spec, problem.shared.parameters)
+    shared = Shared(_spec([(), *heads, classes]), parameters, problem.shared.axis)  # pyright: ignore[reportArgumentType]  # as for the rows
+    weights = None if problem.weights is None else _spec(row_names)
+    return Problem(rows, shared, weights)  # pyright: ignore[reportArgumentType]  # as for the rows
 
 
 def _names(entry: str | Names | None) -> Names:
+    """The mesh axes in one entry of a partition spec."""
     return (entry,) if isinstance(entry, str) else entry or ()
 
 

@@ -1,0 +1,209 @@
+"""Cross-entropy for CPUs: the formulas of `xla.py`, in forms that XLA's CPU compiler fuses with their sums.
+
+Memory traffic limits the speed, above all the first use of fresh memory. XLA's CPU fuses the terms of a sum with it if
+they are plain arithmetic, and materialises an array of the logits' size otherwise. Each trick has a name:
+
+- `mask_by_minimum`, `mask_by_floor` and `mask_by_limit` replace selects, which do not fuse with a sum.
+- `row_blocks` sums long rows in blocks.
+- `unshared` keeps two sums from sharing a term, which would be materialised.
+- `stored_exponentials`: in float32 the exponentials stay in the buffer that becomes the gradient. In bfloat16 and
+  float16 they would need an array of twice the logits' size, so the slopes compute them a second time (`_reread`).
+- `separate_logarithms` keeps the logarithms of short rows out of the loop of their sum.
+"""
+
+import math
+from typing import TypeVarTuple
+
+import jax.numpy as jnp
+
+from jaxloss._core.class_axis import ClassAxis
+from jaxloss._core.class_numbers import Labels
+from jaxloss._core.dtypes import accumulator, limits
+from jaxloss._core.types import Values
+from jaxloss._ops.cross_entropy.formula import (
+    label_slopes,
+    largest_of,
+    log_sum_without_label,
+    negative_log_softmax,
+    nll_and_log_sum,
+    shifted_exp,
+    soft_slopes,
+    target_mass,
+)
+from jaxloss._ops.cross_entropy.problem import LabelProblem, Problem, RowTerms, Slopes, SoftProblem
+from jaxloss._ops.platform import explicitly_sharded, unshared
+
+Arrays = TypeVarTuple("Arrays")
+
+
+LONGEST_BLOCK = 32768
+
+
+def value(problem: Problem) -> RowTerms:
+    """The terms of each row."""
+    if isinstance(problem, SoftProblem):
+        return _soft_terms(problem)[0]
+    return _label_terms(problem, stored=False)[0]
+
+
+def value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
+    """The terms of each row, and their slopes."""
+    if isinstance(problem, SoftProblem):
+        terms, mass = _soft_terms(problem)
+        return terms, soft_slopes(_softmax(problem.logits, terms.largest, terms.log_sum), mass, problem.axis)
+    stored = _fits_gradient_buffer(problem.logits)
+    terms, label_logit, other_sum = _label_terms(problem, stored)
+    logits, largest, label_logit, other_sum, label = _reread(
+        problem.logits, terms.largest, label_logit, other_sum, problem.label
+    )
+    problem = problem._replace(logits=logits, label=label)
+    return terms, label_slopes(problem, _exponentials(problem, largest, stored)[0], other_sum, label_logit)
+
+
+def log_softmax(logits: Values, axis: ClassAxis) -> Values:
+    """log(softmax), in the dtype of the maths."""
+    largest = largest_of(logits, axis)
+    logits, log_sum, largest = unshared(logits, _log_sum(logits, largest, axis), largest)
+    return -negative_log_softmax(logits, largest, log_sum)
+
+
+def log_softmax_and_softmax(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Values]:
+    """log(softmax) and softmax, and a number per row that is not negative: see `log_softmax.py`."""
+    largest = largest_of(logits, axis)
+    log_sum = _log_sum(logits, largest, axis)
+    probabilities = _softmax(*unshared(logits, largest, log_sum))
+    return log_softmax(logits, axis), probabilities, log_sum
+
+
+def _label_terms(problem: LabelProblem, stored: bool) -> tuple[RowTerms, Values, Values]:
+    """The terms, the label's logit minus the largest, and the sum of the other classes' exponentials."""
+    axis, largest = problem.axis, largest_of(problem.logits, problem.axis)
+    label_logit = problem.label.pick(_reread(problem.logits)[0], axis).astype(largest.dtype) - largest
+    other_sum = _exponentials(problem, largest, stored)[1]
+    # `separate_logarithms`. The value of the other branch has no effect: the label's logit is NaN there.
+    separated = jnp.where(problem.label.in_range, other_sum, 0.0)
+    nll, log_sum = nll_and_log_sum(separated, label_logit)
+    return RowTerms(nll, log_sum, largest, label_logit, _gap(problem, largest)), label_logit, other_sum
+
+
+def _gap(problem: LabelProblem, largest: Values) -> Values | None:
+    if problem.share is None:
+        return None
+    logits, largest = unshared(problem.logits, largest)
+    gaps = largest - logits.astype(largest.dtype)
+    if problem.share.size > 1:  # class weights, which may be 0
+        return class_weighted_sum(problem.share, gaps, problem.axis)
+    return problem.axis.sum(gaps * problem.share)
+
+
+def _exponentials(problem: LabelProblem, largest: Values, stored: bool) -> tuple[Values, Values]:
+    """exp(logits - largest), and the sum of these over all classes but the label's."""
+    logits, axis, label = problem.logits, problem.axis, problem.label
+    exponentials, classes = shifted_exp(logits, largest), logits.shape[axis.number]
+    if stored:
+        # The array is materialised for the slopes in any case. So a select costs no extra pass.
+        exponentials = jnp.where(label.matches(logits, axis), 0.0, exponentials)
+        return exponentials, axis.sum(exponentials)
+    blocks = row_blocks(problem)
+    if blocks == 1:
+        return exponentials, axis.sum(mask_by_minimum(exponentials, label, axis))
+    # Each block is a row, with the label relative to its first class.
+    starts = jnp.arange(blocks, dtype=label.numbers.dtype) * (classes // blocks)
+    starts = jnp.expand_dims(starts, range(logits.ndim - 1))
+    (rows,) = _reread(logits.reshape(-1, classes // blocks))
+    largest_of_rows = jnp.broadcast_to(largest, (*largest.shape[:-1], blocks)).reshape(-1, 1)
+    label = label._replace(numbers=(label.local(classes, axis).numbers - starts).reshape(-1, 1))
+    sums = jnp.sum(mask_by_minimum(shifted_exp(rows, largest_of_rows), label, ClassAxis(1)), 1)
+    return exponentials, axis.sum(sums.reshape(*largest.shape[:-1], blocks))
+
+
+def row_blocks(problem: LabelProblem) -> int:
+    """The number of equal blocks to sum a row in: XLA's CPU takes longer per element of a row past 32,768 elements."""
+    classes = problem.logits.shape[problem.axis.number]
+    last = problem.axis.number == problem.logits.ndim - 1
+    # On a mesh with explicit axes JAX refuses to reshape an axis that may be split.
+    if classes <= LONGEST_BLOCK or not last or explicitly_sharded(problem.logits):
+        return 1
+    return next((n for n in range(2, classes // 64) if classes % n == 0 and classes // n <= LONGEST_BLOCK), 1)
+
+
+def mask_by_minimum(exponentials: Values, label: Labels, axis: ClassAxis) -> Values:
+    """The exponentials, with 0 at the label.
+
+    An exponential is at most 1, and the distance is 0 at the label and at least 2 elsewhere. So the minimum is 0 at the
+    label and the exponential elsewhere, without ties.
+    """
+    return jnp.minimum(exponentials, label.distance(exponentials, axis))
+
+
+def mask_by_floor(exponentials: Values) -> Values:
+    """The exponentials, with 0 for those that are 1, the largest possible."""
+    return exponentials - jnp.floor(exponentials)
+
+
+def mask_by_limit(weight: Values, costs: Values) -> Values:
+    """Costs that are not negative, with 0 where the weight is 0 and the largest finite number for inf elsewhere.
+
+    A product with the weight is then never 0 * inf. What the callers do to the sum makes it inf where a cost was.
+    """
+    most = limits(costs.dtype).max
+    return jnp.minimum(costs, jnp.minimum(jnp.abs(weight) * most, 1.0) * most)
+
+
+def mass_sum(mass: Values, costs: Values, axis: ClassAxis) -> Values:
+    """The sum of mass * cost over the classes, where 0 * inf is 0.
+
+    The sum is over doubled costs, which are inf at the largest finite number, and is halved. A cost is added to itself,
+    because XLA would move a factor of 2 out of the sum.
+    """
+    limited = mask_by_limit(mass, costs)
+    return 0.5 * axis.sum(mass * (limited + limited))
+
+
+def class_weighted_sum(weight: Values, costs: Values, axis: ClassAxis) -> Values:
+    """The sum of weight * cost over the classes, for one weight per class, where 0 * inf is 0.
+
+    The weights are scaled, so that their product with the largest finite number is inf, and the sum is scaled back.
+    That takes one operation per class, and `mass_sum` takes one per logit. A weight below 2**-63 is too small for it in
+    float32: such a class then has a finite cost of about 1e19.
+    """
+    scale = 2.0 ** (math.frexp(limits(costs.dtype).max)[1] // 2)
+    return axis.sum(weight * scale * mask_by_limit(weight, costs)) / scale
+
+
+def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
+    """The terms, and the mass of the classes."""
+    axis = problem.axis
+    largest = largest_of(problem.logits, axis)
+    log_sum = _log_sum(problem.logits, largest, axis)
+    (targets,) = unshared(problem.targets)
+    mass = target_mass(problem._replace(targets=targets))
+    # The order of the arguments differs from that in `_softmax`: XLA would otherwise merge the two barriers.
+    sum_of_pass, logits, largest_of_pass = unshared(log_sum, problem.logits, largest)
+    costs = negative_log_softmax(logits, largest_of_pass, sum_of_pass)
+    return RowTerms(mass_sum(mass, costs, axis), log_sum, largest, None, None), mass
+
+
+def _log_sum(logits: Values, largest: Values, axis: ClassAxis) -> Values:
+    """log(sum(exp(logits - largest))), for targets without a label."""
+    total = axis.sum(shifted_exp(logits, largest))
+    return log_sum_without_label(total, axis.sum(mask_by_floor(shifted_exp(*unshared(logits, largest)))))
+
+
+def _softmax(logits: Values, largest: Values, log_sum: Values) -> Values:
+    logits, largest, log_sum = _reread(logits, largest, log_sum)
+    return shifted_exp(logits, largest) * jnp.exp(-log_sum)
+
+
+def _fits_gradient_buffer(logits: Values) -> bool:
+    """Whether the exponentials have the logits' dtype, so that they fit in the buffer that becomes the gradient."""
+    return accumulator(logits.dtype) == logits.dtype
+
+
+def _reread(logits: Values, *arrays: *Arrays) -> tuple[Values, *Arrays]:
+    """The logits for a further pass over them.
+
+    The barrier keeps XLA from storing a float32 copy of low-precision logits in the first pass and reading it in the
+    second: that copy is twice as large as the logits.
+    """
+    return (logits, *arrays) if _fits_gradient_buffer(logits) else unshared(logits, *arrays)

@@ -1,0 +1,123 @@
+"""The losses of rows in chunks: no derivative holds the logits of all rows at once.
+
+A scalar total is computed together with its gradient. A chunk's logits become their gradient in place, and the products
+with the kernel and with hidden follow in the same step: three matrix products in all. Unreduced losses take four
+products, because their logits are recomputed for the gradient.
+
+The platforms differ in the size of the chunks and in one product. Their files name both.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxloss._core.dtypes import accumulator
+from jaxloss._core.types import Values
+from jaxloss._ops.rows.chunks import Chunks, Index, recomputed
+from jaxloss._ops.rows.formula import contract, project, row_losses, weighted_sum
+from jaxloss._ops.rows.problem import Problem, RowLoss, Stats
+
+
+class Tuning(NamedTuple):
+    """The choices that depend on the platform."""
+
+    chunk_rows: Callable[[int], int]
+    """The default rows of a chunk, for a number of logits per row."""
+    kernel_gradient: Callable[[Values, Values], Values]
+    """The product over the rows of a chunk's hidden states and of the gradient of its logits."""
+
+
+def losses(problem: Problem, loss: RowLoss[Stats], chunks: Chunks) -> tuple[Values, Stats]:
+    """The loss of each row."""
+    # The transposed loop adds up the chunks' gradients of the kernel in the dtype that the kernel has outside the loop.
+    # So that is float32 or wider. XLA sees that the casts of the value cancel.
+    dtype = problem.shared.kernel.dtype
+    wide = problem.shared.kernel.astype(accumulator(dtype))
+
+    def chunk_losses(wide: Values, index: Index) -> tuple[Values, Stats]:
+        chunk = chunks.chunk(problem, index)
+        return row_losses(project(chunk.rows.hidden, wide.astype(dtype)), chunk, loss)
+
+    if chunks.chunk_count == 1:
+        return chunk_losses(wide, 0)
+
+    def step(no_state: None, index: Index) -> tuple[None, tuple[Values, Stats]]:
+        return no_state, recomputed(partial(chunk_losses, wide))(index)
+
+    return chunks.concatenate(lax.scan(step, None, jnp.arange(chunks.chunk_count))[1])
+
+
+def total(problem: Problem, loss: RowLoss[Stats], chunks: Chunks) -> tuple[Values, Stats]:
+    """The sum of the losses times their weights."""
+
+    def chunk_total(index: Index) -> tuple[list[Values], Stats]:
+        chunk = chunks.chunk(problem, index)
+        value, stats = weighted_sum(project(chunk.rows.hidden, chunk.shared.kernel), chunk, loss)
+        return [value], stats
+
+    (value,), stats = chunks.accumulate(chunk_total, [None])
+    return value, stats
+
+
+def total_and_gradient(
+    problem: Problem,
+    loss: RowLoss[Stats],
+    chunks: Chunks,
+    tuning: Tuning,
+    active: Sequence[int],
+) -> tuple[Values, Stats, list[Values]]:
+    """The total, and its gradient in the active leaves of the problem."""
+    leaves: list[Values] = jax.tree.leaves(problem)
+    shared = range(len(jax.tree.leaves(problem.rows)), len(leaves) - 1)
+    per_row = [None if position in shared else leaves[position] for position in active]
+
+    def chunk_total(index: Index) -> tuple[list[Values], Stats]:
+        value, stats, slopes = _chunk_total_and_gradient(chunks.chunk(problem, index), loss, tuning, active)
+        return [value, *slopes], stats
+
+    (value, *slopes), stats = chunks.accumulate(recomputed(chunk_total), [None, *per_row])
+    return value, stats, slopes
+
+
+def _chunk_total_and_gradient(
+    chunk: Problem,
+    loss: RowLoss[Stats],
+    tuning: Tuning,
+    active: Sequence[int],
+) -> tuple[Values, Stats, list[Values]]:
+    """The total of one chunk, and its gradient in the active leaves.
+
+    JAX differentiates in the product hidden @ kernel and in all leaves but these two. Their gradients are products with
+    the gradient of the logits, written out: JAX's would have other dtypes and transposes.
+    """
+    hidden, kernel = chunk.rows.hidden, chunk.shared.kernel
+    leaves: list[Values] = jax.tree.leaves(chunk)
+    at_hidden, at_kernel = 0, len(jax.tree.leaves(chunk.rows))  # the positions of the first leaves of rows and shared
+    rest = [position for position in active if position not in (at_hidden, at_kernel)]
+
+    def total_of(product: Values, rest_leaves: list[Values]) -> tuple[Values, Stats]:
+        changed = dict(zip(rest, rest_leaves, strict=True))
+        replaced = [changed.get(position, leaf) for position, leaf in enumerate(leaves)]
+        return weighted_sum(product, jax.tree.unflatten(jax.tree.structure(chunk), replaced), loss)  # pyright: ignore[reportUnknownArgumentType]  # a tree's structure is not typed
+
+    # One forward pass serves the value and the gradient: both see the same logits.
+    product = project(hidden, kernel)
+    differentiated = jax.value_and_grad(total_of, (0, 1), has_aux=True)
+    results: tuple[tuple[Values, Stats], tuple[Values, list[Values]]]
+    results = differentiated(product, [leaves[position] for position in rest])
+    (value, stats), (product_slope, rest_slopes) = results
+    product_slope = product_slope.astype(kernel.dtype)
+    slopes = dict(zip(rest, rest_slopes, strict=True))
+    if at_hidden in active:
+        heads = tuple(range(1, product.ndim))
+        # The product is rounded afterwards: XLA's CPU would copy the kernel in float32 for a result in bfloat16.
+        slopes[at_hidden] = contract(product_slope, kernel, heads, heads, accumulator(kernel.dtype)).astype(
+            hidden.dtype
+        )
+    if at_kernel in active:
+        slopes[at_kernel] = tuning.kernel_gradient(hidden, product_slope)
+    return value, stats, [slopes[position] for position in active]

@@ -1,0 +1,96 @@
+"""The choice of the platform's chunks, and the derivative of the total.
+
+The tangent of the total is the inner product of its gradient with the inputs' tangents. Its transpose scales the
+gradient, which is computed along with the value. Forward mode and higher derivatives are those of plain JAX code.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from jaxloss._core.autodiff import custom_jvp
+from jaxloss._core.types import Values
+from jaxloss._ops.platform import on_cpu, recomputed_on_cpu
+from jaxloss._ops.rows import chunked, xla, xla_cpu
+from jaxloss._ops.rows.chunked import Tuning
+from jaxloss._ops.rows.chunks import Chunks
+from jaxloss._ops.rows.problem import Problem, RowLoss, Stats
+
+
+def losses(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tuple[Values, Stats]:
+    """The loss of each row.
+
+    A loss that is not summed has a cotangent of its own, which comes too late to compute the gradient with the value.
+    So JAX differentiates the loop, and the choice of the platform with it.
+    """
+    cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
+    if cpu == elsewhere:
+        return chunked.losses(problem, loss, cpu)
+    return recomputed_on_cpu(
+        partial(chunked.losses, loss=loss, chunks=cpu), partial(chunked.losses, loss=loss, chunks=elsewhere), problem
+    )
+
+
+@custom_jvp(1, 2)
+def total(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tuple[Values, Stats]:
+    """The sum of the losses times their weights."""
+    cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
+    if cpu == elsewhere:
+        return chunked.total(problem, loss, cpu)
+    return on_cpu(
+        partial(chunked.total, loss=loss, chunks=cpu), partial(chunked.total, loss=loss, chunks=elsewhere), problem
+    )
+
+
+def _total_jvp(
+    loss: RowLoss[Stats],
+    chunk_size: int | None,
+    primals: tuple[Problem],
+    tangents: tuple[object],
+) -> tuple[tuple[Values, Stats], tuple[Values, Stats]]:
+    (problem,) = primals
+    dots: list[Values] = jax.tree.leaves(tangents, is_leaf=_is_zero)
+    # Only leaves with a tangent get a gradient: that of the kernel takes a third of the products.
+    active = tuple(position for position, dot in enumerate(dots) if not _is_zero(dot))
+    # A second derivative differentiates this choice.
+    value, stats, slopes = recomputed_on_cpu(
+        _total_and_gradient(problem, loss, chunk_size, xla_cpu.TUNING, active),
+        _total_and_gradient(problem, loss, chunk_size, xla.TUNING, active),
+        problem,
+    )
+    axis = problem.shared.axis
+    tangent = jnp.zeros((), value.dtype)
+    for slope, position in zip(slopes, active, strict=True):
+        tangent += axis.all_reduce_if_varying(jnp.sum(slope * dots[position].astype(slope.dtype), dtype=tangent.dtype))
+    return (value, stats), (tangent, jax.tree.map(_zeros_like, stats))
+
+
+total.defjvp(_total_jvp, symbolic_zeros=True)
+
+
+def _total_and_gradient(
+    problem: Problem,
+    loss: RowLoss[Stats],
+    chunk_size: int | None,
+    tuning: Tuning,
+    active: tuple[int, ...],
+) -> partial[tuple[Values, Stats, list[Values]]]:
+    chunks = _chunks(problem, chunk_size, tuning)
+    return partial(chunked.total_and_gradient, loss=loss, chunks=chunks, tuning=tuning, active=active)
+
+
+def _chunks(problem: Problem, chunk_size: int | None, tuning: Tuning) -> Chunks:
+    hidden, kernel = problem.rows.hidden, problem.shared.kernel
+    size = tuning.chunk_rows(math.prod(kernel.shape[1:])) if chunk_size is None else chunk_size
+    return Chunks.of(hidden.shape[0], size)
+
+
+def _zeros_like(array: Values) -> Values:
+    return jnp.zeros_like(array)
+
+
+def _is_zero(dot: object) -> bool:
+    return isinstance(dot, SymbolicZero)
