@@ -1,7 +1,7 @@
 """The derivatives of CTC, made once for every implementation.
 
 The derivative of the loss by an emission is minus its posterior, which an implementation gives. The derivative of the
-posteriors is that of the formula in logarithms. So no implementation is ever differentiated.
+posteriors is that of the formula in logarithms. So no implementation needs derivatives of its own.
 """
 
 from functools import partial
