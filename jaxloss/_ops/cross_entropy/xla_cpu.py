@@ -80,9 +80,7 @@ def _label_terms(problem: LabelProblem, stored: bool) -> tuple[RowTerms, Values,
     axis, largest = problem.axis, largest_of(problem.logits, problem.axis)
     label_logit = problem.label.pick(_reread(problem.logits)[0], axis).astype(largest.dtype) - largest
     other_sum = _exponentials(problem, largest, stored)[1]
-    # `separate_logarithms`. The value of the other branch has no effect: the label's logit is NaN there.
-    separated = jnp.where(problem.label.in_range, other_sum, 0.0)
-    nll, log_sum = nll_and_log_sum(separated, label_logit)
+    nll, log_sum = nll_and_log_sum(separate_logarithms(problem.label, other_sum), label_logit)
     return RowTerms(nll, log_sum, largest, label_logit, _gap(problem, largest)), label_logit, other_sum
 
 
@@ -125,6 +123,14 @@ def row_blocks(problem: LabelProblem) -> int:
     if classes <= LONGEST_BLOCK or not last or explicitly_sharded(problem.logits):
         return 1
     return next((n for n in range(2, classes // 64) if classes % n == 0 and classes // n <= LONGEST_BLOCK), 1)
+
+
+def separate_logarithms(label: Labels, other_sum: Values) -> Values:
+    """The same sums, behind a select that keeps the logarithms of short rows out of the loop of their sum.
+
+    Where the label is out of range the value has no effect: the label's logit is NaN, and so are the terms.
+    """
+    return jnp.where(label.in_range, other_sum, 0.0)
 
 
 def mask_by_minimum(exponentials: Values, label: Labels, axis: ClassAxis) -> Values:
