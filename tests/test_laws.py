@@ -84,7 +84,7 @@ BREAKERS = {
     laws.unreduced_losses_add_up_to_the_sum: breakers.unmasked_when_unreduced,
     laws.parts_of_halves_add_up_to_the_mean: breakers.parts_of_weight_one,
     laws.low_precision_is_summed_in_float32: breakers.rounding_the_losses,
-    laws.no_nan_arises_on_the_way: breakers.nan_beside_the_point,
+    laws.no_nan_and_no_infinity_arise_on_the_way: breakers.nan_beside_the_point,
     laws.order_does_not_matter: breakers.weighing_by_position,
     laws.an_empty_batch_is_zero: breakers.nan_for_an_empty_mask,
     laws.other_values_do_not_compile_again: breakers.looking_at_a_value,

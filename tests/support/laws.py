@@ -302,9 +302,10 @@ def low_precision_is_summed_in_float32(subject: Subject) -> None:
         chex.assert_trees_all_close(np.float64(value), expected, rtol=5e-6, atol=5e-6)
 
 
-def no_nan_arises_on_the_way(subject: Subject) -> None:
+def no_nan_and_no_infinity_arise_on_the_way(subject: Subject) -> None:
     inputs = tuple(map(jnp.asarray, subject.inputs()))  # in float64, as in `jitted_equals_eager`, for the same programs
-    with jax.debug_nans(True):  # step by step, where it looks at every step
+    # Operation by operation, so that JAX looks at the result of every one.
+    with jax.disable_jit(), jax.debug_nans(True), jax.debug_infs(True):
         for reduction in ("none", "mean"):
             subject.value_and_gradient(*inputs, reduction=reduction, where=subject.per_example(KEEP))
 
@@ -378,14 +379,14 @@ LAWS = [
     unreduced_losses_add_up_to_the_sum,
     parts_of_halves_add_up_to_the_mean,
     low_precision_is_summed_in_float32,
-    no_nan_arises_on_the_way,
+    no_nan_and_no_infinity_arise_on_the_way,
     order_does_not_matter,
     an_empty_batch_is_zero,
     other_values_do_not_compile_again,
     transformations_compose,
     a_loss_that_cannot_be_negative_is_not,
 ]
-STEPWISE = [jitted_equals_eager, no_nan_arises_on_the_way]  # which compile every primitive by itself
+STEPWISE = [jitted_equals_eager, no_nan_and_no_infinity_arise_on_the_way]  # which compile every primitive by itself
 LAWS_WITH_TWO_FORMS = [
     vmapped_equals_a_loop,
     whole_weights_equal_repeating,
