@@ -1,6 +1,5 @@
 """A program for another platform holds none of the CPU's tricks, whatever the host that it is made on."""
 
-import re
 from typing import Any
 
 import jax
@@ -8,10 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, Case
-
-import jaxloss
-from jaxloss._ops.cross_entropy import xla_cpu as cross_entropy_on_cpu
-from jaxloss._ops.rows import xla_cpu as rows_on_cpu
 
 # A module of one platform holds that platform's branch alone of each choice: a trick in its text is in its program.
 BARRIER = "stablehlo.optimization_barrier"
