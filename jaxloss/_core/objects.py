@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._core.pytree import register_pytree
+from jaxloss._core.pytree import fields, register_pytree
 from jaxloss._core.reduction import Mean, unfinished_mean
 from jaxloss._core.types import Mask, Scalar, Weight
 
@@ -114,7 +114,7 @@ class Loss:
         return hash(jax.tree.structure(self))  # pyright: ignore[reportUnknownArgumentType]  # leaves may be arrays, which do not hash
 
     def __repr__(self) -> str:
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
+        defaults = {field.name: field.default for field in fields(type(self))}
         changed = {name: value for name, value in _options(self).items() if not _same(value, defaults[name])}
         return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in changed.items())})"
 
@@ -250,7 +250,7 @@ def _describe(cls: type[Loss], fn: Callable[..., object]) -> None:
     section = (inspect.getdoc(fn) or "").partition("\nArgs:\n")[2].split("\n\n")[0]
     entries: list[str] = re.findall(r"^    \w+:.*\n?(?:        .*\n?)*", section, re.MULTILINE)
     named = {entry.partition(":")[0].strip(): entry for entry in entries}
-    options = "".join(named.get(field.name, "") for field in dataclasses.fields(cls))  # pyright: ignore[reportArgumentType]
+    options = "".join(named.get(field.name, "") for field in fields(cls))
     if cls.__doc__ and options:
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\nArgs:\n{options.rstrip()}\n"
     shared = ("where", "sample_weight")
@@ -281,7 +281,7 @@ def _array_count(cls: type[Loss]) -> int:
 
 
 def _options(loss: Loss) -> dict[str, object]:
-    return {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}  # pyright: ignore[reportArgumentType]
+    return {field.name: getattr(loss, field.name) for field in fields(type(loss))}
 
 
 def _scaled(loss: Loss) -> tuple[tuple[Loss, ...], tuple[Scalar, ...]]:

@@ -18,15 +18,19 @@ def static(default: T) -> T:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
+def fields(cls: type) -> tuple[dataclasses.Field[object], ...]:
+    """The fields of a class that is a dataclass, although its type does not say so."""
+    return dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # a dataclass, which the type cannot say
+
+
 def register_pytree(cls: type[T]) -> type[T]:
     """Register a dataclass as a pytree with a key path per field.
 
     Unlike `jax.tree_util.register_dataclass` it does not call `__init__` to rebuild an object. Any leaf is therefore
     accepted: JAX inserts placeholders, and `jax.tree.map` inserts the results of its function.
     """
-    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # a dataclass, which T cannot say
-    leaves = [field.name for field in fields if not field.metadata.get("static")]
-    statics = [field.name for field in fields if field.metadata.get("static")]
+    leaves = [field.name for field in fields(cls) if not field.metadata.get("static")]
+    statics = [field.name for field in fields(cls) if field.metadata.get("static")]
     keys = [jax.tree_util.GetAttrKey(name) for name in leaves]
 
     def flatten(tree: T) -> tuple[list[object], tuple[object, ...]]:
