@@ -9,7 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from compiled import compiled, temporaries
+from compiled import compiled, promises_memory, temporaries
 
 import jaxloss
 from jaxloss._core.autodiff import along
@@ -55,6 +55,7 @@ merged_log = with_slopes(plain_log, lambda _, log: plain_log(1, log), lambda cou
 merged_quotient = with_slopes(plain_quotient, lambda e, v: e / v, lambda e, v: -2 * jnp.square(e / 2 / v))
 
 
+@promises_memory
 @pytest.mark.parametrize(
     ("loss", "places", "name", "plain", "arrays", "saved"),
     [

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import compiled, temporaries
+from compiled import compiled, promises_memory, temporaries
 
 from jaxloss._ops.vectors import cosine, distance, xla, xla_cpu
 from jaxloss._ops.vectors.formula import Terms
@@ -84,6 +84,7 @@ def test_second_derivatives_agree_with_the_plain_formulas(function: str) -> None
         chex.assert_trees_all_close(*both, rtol=1e-12, atol=1e-13)
 
 
+@promises_memory
 def test_cpu_barrier_saves_the_difference() -> None:
     """Without the barrier the compiler merges the two uses of the difference and stores it."""
     vectors = jax.ShapeDtypeStruct((1000, 1000), "float32")

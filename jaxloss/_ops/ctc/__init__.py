@@ -4,7 +4,7 @@ A batch becomes a `Problem` (`problem.py`), which an implementation solves. `for
 `xla.py` in numbers of extended range. `derivative.py` makes the derivatives for both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import jax
@@ -16,18 +16,29 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.sequences import Batch, length_mask
 from jaxloss._ops.ctc import derivative, formula, xla
-from jaxloss._ops.ctc.problem import Implementation, PerSequence, ctc_problem
+from jaxloss._ops.ctc.problem import Engine, PerSequence, Problem, ctc_problem
+from jaxloss._ops.platform import choose
 
 T = TypeVar("T")
 
 
-Name: TypeAlias = Literal["xla", "reference"]
-"""The implementations. "reference" is the formula, which the other is compared with."""
-
-_IMPLEMENTATIONS: dict[Name, Implementation] = {"xla": xla, "reference": formula}
+Implementation: TypeAlias = Literal["xla", "reference"]
+"""The names of the implementations. "reference" is the formula, with which the other is compared."""
 
 
-def negative_log_likelihood(batch: Batch, axis: int, blank: int, implementation: Name = "xla") -> PerSequence:
+def _takes_all(problem: Problem) -> None:
+    """Refuse no problem."""
+
+
+IMPLEMENTATIONS: Mapping[str, Engine] = {
+    "xla": Engine(_takes_all, xla.value, xla.value_and_posteriors),
+    "reference": Engine(_takes_all, formula.value, formula.value_and_posteriors),
+}
+
+
+def negative_log_likelihood(
+    batch: Batch, axis: int, blank: int, implementation: Implementation | None = None
+) -> PerSequence:
     """Minus the log-probability of all paths; inf if there is no path, NaN where a value is out of its domain.
 
     `axis` is that of the sequences in the log-probabilities.
@@ -35,7 +46,8 @@ def negative_log_likelihood(batch: Batch, axis: int, blank: int, implementation:
 
     def solve(batch: Batch) -> PerSequence:
         problem = ctc_problem(batch, axis, blank, derivative.pick)
-        return derivative.losses(problem, _IMPLEMENTATIONS[implementation])
+        engine = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
+        return derivative.losses(problem, engine)
 
     return _on_any_mesh(solve, batch, axis)
 

@@ -14,37 +14,35 @@ from jaxtyping import Array, Float
 from jaxloss._core.autodiff import custom_jvp, nan_unless
 from jaxloss._core.dtypes import accumulator
 from jaxloss._ops.ctc import formula, xla, xla_cpu
-from jaxloss._ops.ctc.problem import Classes, Emissions, Implementation, PerSequence, Problem
+from jaxloss._ops.ctc.problem import Classes, Emissions, Engine, PerSequence, Problem
 from jaxloss._ops.platform import on_cpu
 
 
-def losses(problem: Problem, implementation: Implementation) -> PerSequence:
+def losses(problem: Problem, engine: Engine) -> PerSequence:
     """The loss of every sequence; NaN, derivatives included, where a value is out of its domain."""
-    return nan_unless(problem.valid, _value(problem, implementation))
+    return nan_unless(problem.valid, _value(problem, engine))
 
 
 @custom_jvp(1)
-def _value(problem: Problem, implementation: Implementation) -> PerSequence:
-    return implementation.value(problem)
+def _value(problem: Problem, engine: Engine) -> PerSequence:
+    return engine.value(problem)
 
 
 @_value.defjvp
-def _value_jvp(
-    implementation: Implementation, primals: tuple[Problem], tangents: tuple[Problem]
-) -> tuple[PerSequence, PerSequence]:
+def _value_jvp(engine: Engine, primals: tuple[Problem], tangents: tuple[Problem]) -> tuple[PerSequence, PerSequence]:
     # The value comes from the same lattice as the posteriors. So the forward recursion runs once.
-    value, posteriors = _value_and_posteriors(*primals, implementation)
+    value, posteriors = _value_and_posteriors(*primals, engine)
     return value, -jnp.sum(posteriors * tangents[0].emissions, (0, 2))
 
 
 @custom_jvp(1)
-def _value_and_posteriors(problem: Problem, implementation: Implementation) -> tuple[PerSequence, Emissions]:
-    return implementation.value_and_posteriors(problem)
+def _value_and_posteriors(problem: Problem, engine: Engine) -> tuple[PerSequence, Emissions]:
+    return engine.value_and_posteriors(problem)
 
 
 @_value_and_posteriors.defjvp
 def _value_and_posteriors_jvp(
-    implementation: Implementation, primals: tuple[Problem], tangents: tuple[Problem]
+    engine: Engine, primals: tuple[Problem], tangents: tuple[Problem]
 ) -> tuple[tuple[PerSequence, Emissions], tuple[PerSequence, Emissions]]:
     # JAX could differentiate the lattice, but it would store the posteriors of all frames once for every frame. Inside
     # a scan JAX 0.10 differentiates the lattice nevertheless, so that the lattice's derivative must be correct as well.
@@ -56,7 +54,7 @@ def _value_and_posteriors_jvp(
     def posteriors(emissions: Emissions) -> Emissions:
         return -cast(Emissions, jax.grad(total)(emissions))
 
-    value, found = _value_and_posteriors(problem, implementation)
+    value, found = _value_and_posteriors(problem, engine)
     found_tangent = jax.jvp(posteriors, (problem.emissions,), (tangent,))[1]
     return (value, found), (-jnp.sum(found * tangent, (0, 2)), found_tangent)
 

@@ -1,6 +1,7 @@
 """The problem that the implementations of CTC solve, made from checked arguments."""
 
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -15,6 +16,10 @@ Emissions: TypeAlias = Float[Array, "frames sequences labels_and_blank"]
 
 Classes: TypeAlias = Int[Array, "sequences labels_and_blank"]
 """The class number of each emission."""
+
+
+Pick: TypeAlias = Callable[[Float[Array, "..."], Classes, int], Emissions]
+"""A function that picks the log-probabilities of some classes in every frame. The number is the axis of the batch."""
 
 
 PerSequence: TypeAlias = Float[Array, "sequences"]
@@ -42,24 +47,14 @@ class Problem(NamedTuple):
     """Whether all values of a sequence are in their domains."""
 
 
-@runtime_checkable
-class Implementation(Protocol):
-    """A way to solve the problem. It needs no derivatives: `derivative.py` makes them from the posteriors."""
+class Engine(NamedTuple):
+    """An implementation. It needs no derivatives: `derivative.py` makes them from the posteriors."""
 
-    def value(self, problem: Problem, /) -> PerSequence:
-        """Minus the log-probability of all paths; inf if there is no path."""
-        ...
-
-    def value_and_posteriors(self, problem: Problem, /) -> tuple[PerSequence, Emissions]:
-        """The value, and the posterior probability that a frame is the blank, or each label."""
-        ...
-
-
-@runtime_checkable
-class Pick(Protocol):
-    """A function that picks the log-probabilities of some classes in every frame."""
-
-    def __call__(self, log_probs: Float[Array, "..."], classes: Classes, batch_axis: int, /) -> Emissions: ...
+    refuses: Callable[[Problem], str | None]
+    value: Callable[[Problem], PerSequence]
+    """Minus the log-probability of all paths; inf if there is no path."""
+    value_and_posteriors: Callable[[Problem], tuple[PerSequence, Emissions]]
+    """The value, and the posterior probability that a frame is the blank, or each label."""
 
 
 def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
