@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from benchmarks.grouping import PICTURED, curves, results_of, slope
 from benchmarks.measure import OURS, QUIET, Row
 from benchmarks.peers import PEERS
 
 MARKED = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-PICTURED = ("cross_entropy-cpu", "linear_cross_entropy-cpu", "ctc-cpu")
 RATIOS = "![Ratios of our time to that of others](pictures/benchmarks-ratios.svg)\n"
 GROWTH = """![Time against sizes](pictures/benchmarks-time.svg)
 ![Memory of a call against sizes](pictures/benchmarks-memory.svg)
@@ -25,7 +25,7 @@ MODES = {"value": "value alone", "gradient": "value and gradient", "compile": "t
 
 def build(figures: Path, docs: Path) -> None:
     """Fill in the page and draw its pictures."""
-    from benchmarks import pictures
+    from benchmarks import pictures  # matplotlib is needed for the pictures alone
 
     found = {path.stem: results.read(path) for path in sorted(figures.glob("*.json"))}
     page = docs / "benchmarks.md"
@@ -58,14 +58,6 @@ def section(figures: dict[str, Any]) -> str:
         if mode == "gradient" and several:
             parts += [details(chosen)]
     return "\n".join(filter(None, parts))
-
-
-def results_of(rows: Iterable[Row]) -> dict[tuple[str, ...], dict[str, Row]]:
-    """By case, then by implementation."""
-    found: dict[tuple[str, ...], dict[str, Row]] = {}
-    for row in rows:
-        found.setdefault(results.group(row), {})[row["name"]] = row
-    return found
 
 
 def times(rows: list[Row]) -> str:
@@ -113,25 +105,6 @@ def exponents(rows: list[Row]) -> str:
         cells = ["" if each is None else f"{each:.2f}" for each in slopes]
         lines.append([f"`{loss}`", f"{axis} from {sizes[0]} to {sizes[-1]}", name, *cells])
     return _table(["loss", "what grows", "implementation", "time", "temporaries", "trace and compile"], lines)
-
-
-def curves(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """The points of each curve: by loss, by what grows, by implementation."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if not row["name"].startswith("limit") and "failed" not in row:
-            found.setdefault((row["loss"], row["grows"][0], row["name"]), []).append(row)
-    return found
-
-
-def slope(points: list[tuple[float, float]]) -> float | None:
-    """The exponent of the power law nearest to the points in logarithms; None where some are not positive."""
-    import numpy as np
-
-    if len(points) < 2 or min(y for _, y in points) <= 0:
-        return None
-    x, y = np.log(points).T
-    return float(np.polyfit(x, y, 1)[0])
 
 
 def slower(found: dict[str, dict[str, Any]]) -> str:

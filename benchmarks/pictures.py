@@ -8,8 +8,8 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
+from benchmarks.grouping import PICTURED, curves, results_of, slope
 from benchmarks.measure import OURS, Row
-from benchmarks.page import PICTURED, curves, results_of, slope
 from benchmarks.peers import PEERS
 
 COLOURS = {OURS: "#1a1a1a"} | {name: f"C{i}" for i, name in enumerate(PEERS)}

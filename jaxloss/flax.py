@@ -16,16 +16,16 @@ from jaxloss._core.types import Mask, Reduction, Weight
 from jaxloss._losses.adaptive import Cluster, Kernels, adaptive_log_prob, adaptive_losses, adaptive_predict
 
 KERNEL_INIT = lecun_normal()
-"""That of `nnx.Linear`."""
+"""The initializer of `nnx.Linear`."""
 
 
 class AdaptiveLogSoftmaxOutput(NamedTuple):
-    """What a call of [`AdaptiveLogSoftmaxWithLoss`][jaxloss.flax.AdaptiveLogSoftmaxWithLoss] returns."""
+    """The result of calling [`AdaptiveLogSoftmaxWithLoss`][jaxloss.flax.AdaptiveLogSoftmaxWithLoss]."""
 
-    output: Float[Array, "..."]
+    output: Float[Array, "*batch"]
     """The log-probability of each target."""
     loss: Float[Array, "..."]
-    """Minus these, reduced."""
+    """The negative log-probabilities, reduced."""
 
 
 class AdaptiveCluster(nnx.Module):
@@ -37,44 +37,44 @@ class AdaptiveCluster(nnx.Module):
 
 
 class AdaptiveLogSoftmaxWithLoss(nnx.Module):
-    r"""How surprised a softmax over very many classes is by the true one, in nats, where rare classes cost little.
+    r"""Softmax cross-entropy over very many classes, in nats, at a low cost for rare classes.
 
-    Classes are numbered from the most frequent to the rarest. The first `cutoffs[0]` of them are in the head; the
+    Classes are numbered from the most frequent to the rarest. The first `cutoffs[0]` classes are in the head. The
     others are in clusters that begin at the cutoffs. The head has an entry for each of its classes and one for each
-    cluster, and a class $y$ of cluster $k$ has the log-probability
+    cluster. A class $y$ of cluster $k$ has the log-probability
 
     $$ \log p(y) = \log p_\text{head}(k) + \log p_k(y) $$
 
     where $p_k$ is a softmax over the cluster's classes, of features projected to `in_features // div_value**k`.
 
-    The cost is that of the head for every example, and that of a cluster for the examples whose target is in it: rows
-    are sorted by cluster and taken a chunk at a time, and a chunk leaves out the clusters that none of its targets is
-    in. Only one chunk's logits are in memory, in the backward pass too, which makes them a second time.
+    Every example costs the head. Only examples with a target in a cluster cost that cluster: rows are sorted by cluster
+    and taken in chunks, and a chunk skips the clusters without a target in it. Only one chunk's logits are in memory.
+    The backward pass recomputes them chunk by chunk.
 
-    Under `jax.vmap` nothing is left out. A batch that is split over devices is best given to `jax.shard_map`, where
-    each device sorts its own rows: elsewhere a mesh of automatic axes gathers the batch to sort it, and on one of
-    explicit axes all rows are one chunk.
+    Under `jax.vmap` no cluster is skipped. If a batch is split over devices, it is best passed through `jax.shard_map`,
+    where each device sorts its own rows. Otherwise a mesh of automatic axes gathers the batch to sort it, and on a mesh
+    of explicit axes all rows are one chunk.
 
     Args:
-        in_features: D, the size of what it is given.
-        n_classes: V.
-        cutoffs: the first class of each cluster, increasing; the first of them is how many classes the head has.
-        div_value: by how much each cluster has fewer features than the one before it.
-        head_bias: whether the head has a bias.
-        dtype: of the products; what `hidden` and the parameters promote to if None. They are summed in float32.
-        param_dtype: of the parameters.
-        kernel_init: makes the kernels.
-        bias_init: makes the bias.
-        chunk_size: how many rows are taken at a time; None is 256 on CPUs and 2048 elsewhere.
-        rngs: of which `params` is used.
+        in_features: The number of features D of the hidden states.
+        n_classes: The number of classes V.
+        cutoffs: The first class of each cluster, increasing. The first cutoff is the number of classes in the head.
+        div_value: The factor by which each cluster has fewer features than the previous one.
+        head_bias: Whether the head has a bias.
+        dtype: The dtype of the products. None promotes `hidden` and the parameters. Sums are in float32.
+        param_dtype: The dtype of the parameters.
+        kernel_init: The initializer of the kernels.
+        bias_init: The initializer of the bias.
+        chunk_size: The number of rows in a chunk. None is 256 on CPUs and 2048 elsewhere.
+        rngs: The random streams. The stream `params` is used.
 
     Attributes:
-        head: (D, cutoffs[0] + clusters), a parameter.
-        bias: (cutoffs[0] + clusters,), a parameter, or None.
-        tail: for each cluster two parameters, `down` of (D, size) and `up` of (size, classes).
+        head: A parameter, shape (D, cutoffs[0] + clusters).
+        bias: A parameter, shape (cutoffs[0] + clusters,), or None.
+        tail: Two parameters for each cluster, `down` of (D, size) and `up` of (size, classes).
 
     Raises:
-        ValueError: cutoffs that do not increase or are not within 1 and V - 1, a cluster that is left no features.
+        ValueError: The cutoffs do not increase or are not within 1 and V - 1, or a cluster would have no features.
 
     Examples:
         >>> from flax import nnx
@@ -124,8 +124,8 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
 
     def __call__(
         self,
-        hidden: Float[ArrayLike, "..."],
-        targets: Integer[ArrayLike, "..."],
+        hidden: Float[ArrayLike, "*batch features"],
+        targets: Integer[ArrayLike, "*batch"],
         *,
         reduction: Reduction = "mean",
         where: Mask | None = None,
@@ -134,49 +134,52 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
         """The log-probability of each target, and the loss, as PyTorch returns them.
 
         Args:
-            hidden: (N..., D), floating.
-            targets: class numbers (N...), integers of any dtype. None is ignored: use `where=targets != -100`.
-            reduction: of the loss, `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-            where: True where an example is kept: see [`reduce`][jaxloss.reduce].
-            sample_weight: how much each example counts in the loss: see [`reduce`][jaxloss.reduce].
+            hidden: Hidden states, shape (N..., D), floating.
+            targets: Class numbers (indices from 0), shape (N...), integers of any dtype. No class number is ignored:
+                use `where=targets != -100`.
+            reduction: `"mean"`, `"sum"` or `"none"`, for the loss. See [`reduce`][jaxloss.reduce].
+            where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+            sample_weight: The weight of each example in the loss. See [`reduce`][jaxloss.reduce].
 
         Returns:
-            `output`, (N...), 0 where an example is left out; and `loss`, a scalar, or (N...). Both are at least
+            `output`, shape (N...), 0 where an example is masked; and `loss`, a scalar, or (N...). Both are at least
             float32. A target out of range makes its output, its loss and their gradients NaN.
 
         Raises:
-            ValueError: shapes that do not match; the reduction that `jaxloss.parts` asks for, which is for
+            ValueError: Shapes do not match, or `jaxloss.parts` is applied to the module instead of to
                 [`loss`][jaxloss.flax.AdaptiveLogSoftmaxWithLoss.loss].
-            TypeError: features that are not real and floating, targets that are not integers.
+            TypeError: The hidden states are not real and floating, or the targets are not integers.
         """
         if isinstance(reduction, UnfinishedMean):
-            raise ValueError("A call returns two arrays, of which there is no mean: use `jaxloss.parts(module.loss)`.")
+            raise ValueError(
+                "A call returns two arrays, and only the loss has a mean: use `jaxloss.parts(module.loss)`."
+            )
         losses = self._losses(hidden, targets, where)
         return AdaptiveLogSoftmaxOutput(0 - losses, reduce(losses, reduction, where, sample_weight))
 
     def loss(
         self,
-        hidden: Float[ArrayLike, "..."],
-        targets: Integer[ArrayLike, "..."],
+        hidden: Float[ArrayLike, "*batch features"],
+        targets: Integer[ArrayLike, "*batch"],
         *,
         reduction: Reduction = "mean",
         where: Mask | None = None,
         sample_weight: Weight | None = None,
     ) -> Float[Array, "..."]:
-        """The `loss` of a call alone: what `jaxloss.parts` takes."""
+        """The `loss` of a call without its output, as a function for `jaxloss.parts`."""
         return reduce(self._losses(hidden, targets, where), reduction, where, sample_weight)
 
-    def log_prob(self, hidden: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
-        """The log-probabilities (N..., V) of all classes, at least float32. This is as large as it says."""
+    def log_prob(self, hidden: Float[ArrayLike, "*batch features"]) -> Float[Array, "*batch classes"]:
+        """The log-probabilities of all classes, shape (N..., V), at least float32. The whole array is in memory."""
         return adaptive_log_prob(hidden, self._kernels(), dtype=self.dtype)
 
-    def predict(self, hidden: Float[ArrayLike, "..."]) -> Integer[Array, "..."]:
-        """The most probable class (N...), the first of equals. Clusters that cannot hold it are left out."""
+    def predict(self, hidden: Float[ArrayLike, "*batch features"]) -> Integer[Array, "*batch"]:
+        """The most probable class, shape (N...), or the first of equals. Clusters that cannot hold it are skipped."""
         return adaptive_predict(hidden, self._kernels(), chunk_size=self.chunk_size, dtype=self.dtype)
 
     def _losses(
-        self, hidden: Float[ArrayLike, "..."], targets: Integer[ArrayLike, "..."], where: Mask | None
-    ) -> Float[Array, "..."]:
+        self, hidden: Float[ArrayLike, "*batch features"], targets: Integer[ArrayLike, "*batch"], where: Mask | None
+    ) -> Float[Array, "*batch"]:
         kernels = self._kernels()
         return adaptive_losses(hidden, targets, kernels, where=where, chunk_size=self.chunk_size, dtype=self.dtype)
 
@@ -198,7 +201,7 @@ def _bounds(cutoffs: Sequence[int], n_classes: int) -> list[int]:
 
 
 def _sizes(in_features: int, div_value: float, clusters: int) -> list[int]:
-    """How many features each cluster has."""
+    """The number of features of each cluster."""
     sizes = [int(in_features // div_value**number) if div_value > 0 else 0 for number in range(1, clusters + 1)]
     if min(sizes) < 1:
         raise ValueError(

@@ -13,7 +13,8 @@ import jax
 import jaxtyping
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))  # for `import cases`, and for the hook below
+HERE = os.path.dirname(__file__)
+sys.path[:0] = [f"{HERE}/support", f"{HERE}/accuracy"]  # for `import cases`, and for the import hook
 jaxtyping.install_import_hook("jaxloss", "typecheck.checked")
 
 
@@ -28,3 +29,31 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+COMPILED: list[str] = []
+
+
+def _compiled(event: str, _: float, **__: object) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        COMPILED.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_compiled)
+
+
+@pytest.fixture
+def programs() -> list[str]:
+    """An entry for each program that the test has compiled."""
+    COMPILED.clear()
+    return COMPILED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one loss run in one process, so that they share its programs."""
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        groups = [group for value in values if isinstance(group := getattr(value, "group", None), str) and group]
+        if groups:
+            item.add_marker(pytest.mark.xdist_group(groups[0]))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from mistakes import f, i
+from variants import variants
 
 import jaxloss
 from jaxloss import Loss
@@ -50,10 +51,10 @@ LABELLED = {
     ),
     "nll_loss": jaxloss.nll_loss,
     "linear_cross_entropy": lambda hidden, targets, **keywords: jaxloss.linear_cross_entropy(
-        hidden, jnp.eye(3), targets, **keywords
+        hidden, np.eye(3), targets, **keywords
     ),
     "linear_cross_entropy_in_chunks": lambda hidden, targets, **keywords: jaxloss.linear_cross_entropy(
-        hidden, jnp.eye(3), targets, chunk_size=2, label_smoothing=0.25, **keywords
+        hidden, np.eye(3), targets, chunk_size=2, label_smoothing=0.25, **keywords
     ),
     "multi_margin_loss": jaxloss.multi_margin_loss,
     "multi_margin_loss_with_options": lambda scores, targets, **keywords: jaxloss.multi_margin_loss(
@@ -88,7 +89,7 @@ OUT_OF_RANGE = [
 
 @partial(jax.jit, static_argnums=(0, 2))
 def losses_and_gradients(loss, arrays: tuple[jax.Array, ...], floating: tuple[int, ...]):
-    """The unreduced losses, and the gradients of their sum."""
+    """The unreduced losses, the gradients of their sum, and the mean."""
 
     def summed(*chosen: jax.Array):
         given = list(arrays)
@@ -99,17 +100,13 @@ def losses_and_gradients(loss, arrays: tuple[jax.Array, ...], floating: tuple[in
 
     chosen = [arrays[position] for position in floating]
     gradients, losses = jax.grad(summed, tuple(range(len(chosen))), has_aux=True)(*chosen)
-    return losses, gradients
-
-
-@partial(jax.jit, static_argnums=0)
-def mean(loss, *arrays: jax.Array):
-    return loss(*arrays)
+    return losses, gradients, loss(*arrays, reduction="mean")
 
 
 def only_the_bad_one_is_nan(loss, bad: tuple[np.ndarray, ...], good: tuple[np.ndarray, ...], floating=(0,)) -> None:
-    losses, gradients = losses_and_gradients(loss, bad, floating)
-    wanted, wanted_gradients = losses_and_gradients(loss, good, floating)
+    losses, gradients, mean = losses_and_gradients(loss, bad, floating)
+    wanted, wanted_gradients, _ = losses_and_gradients(loss, good, floating)
+    assert np.isnan(mean)
     for ours, clean in zip((losses, *gradients), (wanted, *wanted_gradients), strict=True):
         assert np.isfinite(clean).all()
         assert np.isnan(ours[BAD]).all()
@@ -117,13 +114,12 @@ def only_the_bad_one_is_nan(loss, bad: tuple[np.ndarray, ...], good: tuple[np.nd
 
 
 @pytest.mark.parametrize(("dtype", "label"), OUT_OF_RANGE)
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", variants(LABELLED, lambda name: name in jaxloss.__all__))
 def test_label_out_of_range_is_nan_there_only(name: str, dtype: str, label: int) -> None:
     good = np.array([0, 1, 2, 1], dtype)
     bad = good.copy()
     bad[BAD] = label
     only_the_bad_one_is_nan(LABELLED[name], (SCORES, bad), (SCORES, good))
-    assert np.isnan(mean(LABELLED[name], SCORES, bad))
 
 
 @pytest.mark.parametrize(("dtype", "label"), [(d, label) for d, label in OUT_OF_RANGE if label != -1] + [("int32", -2)])
@@ -159,29 +155,31 @@ def test_label_beyond_8_bits_is_out_of_range_of_many_classes() -> None:
     assert np.isnan(value)
 
 
-@pytest.mark.parametrize("label", [3, -1, 10**6])
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "multi_margin_loss"])
-def test_label_out_of_range_under_the_mask_changes_nothing(name: str, reduction: str, label: int) -> None:
+def test_label_out_of_range_under_the_mask_changes_nothing(name: str) -> None:
     fn = getattr(jaxloss, name)
-    keep = jnp.arange(4) != BAD
+    keep = np.arange(4) != BAD
 
     @jax.jit
     def run(targets: jax.Array):
-        def summed(scores, weight):
+        def summed(scores, weight, reduction):
             value = fn(scores, targets, weight=weight, where=keep, reduction=reduction)
             return jnp.sum(value), value
 
-        return jax.grad(summed, (0, 1), has_aux=True)(jnp.asarray(SCORES), jnp.asarray(CLASS_WEIGHT))
+        gradient = partial(jax.grad(summed, (0, 1), has_aux=True), jnp.asarray(SCORES), jnp.asarray(CLASS_WEIGHT))
+        return {reduction: gradient(reduction) for reduction in ("none", "mean", "sum")}
 
     good = np.array([0, 1, 2, 1])
-    bad = good.copy()
-    bad[BAD] = label
-    masked, clean = run(bad), run(good)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(masked))
-    assert (np.asarray(masked[0][0])[BAD] == 0).all()
-    assert np.any(masked[0][1])
-    chex.assert_trees_all_equal(masked, clean)
+    clean = run(good)
+    for label in (3, -1, 10**6):
+        bad = good.copy()
+        bad[BAD] = label
+        masked = run(bad)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(masked))
+        for (by_scores, by_weight), _ in masked.values():
+            assert (np.asarray(by_scores)[BAD] == 0).all()
+            assert np.any(by_weight)
+        chex.assert_trees_all_equal(masked, clean)
 
 
 def test_list_out_of_range_under_the_mask_changes_nothing() -> None:
@@ -252,7 +250,7 @@ def log_probs_and_probs() -> tuple[np.ndarray, ...]:
             (
                 "linear_cross_entropy-probabilities",
                 lambda hidden, targets, reduction: jaxloss.linear_cross_entropy(
-                    hidden, jnp.eye(3), targets, reduction=reduction
+                    hidden, np.eye(3), targets, reduction=reduction
                 ),
                 (SCORES, np.array([[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5], [1, 0, 0]])),
                 1,

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from jax.experimental import checkify
 from jax.sharding import AxisType, PartitionSpec
 from variants import variants

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled, temporaries
 
 import jaxloss
+from jaxloss._core.sequences import sequence_batch
+from jaxloss._ops.ctc import negative_log_likelihood, xla_cpu
 
 CLASSES, LABELS = 3, 3
 RNG = np.random.default_rng(0)
@@ -280,3 +283,60 @@ def test_nothing_to_read(shape: tuple[int, ...]) -> None:
     exactly(gradient, jnp.zeros(shape).at[:, :, 0].set(-1))
     alignment = aligned(log_probs, targets, frames, sizes)
     chex.assert_trees_all_equal(alignment.path, jnp.zeros(shape[:2], alignment.path.dtype))
+
+
+def of_implementation(name, log_probs, blank=0):
+    """The sum of the squared losses of a batch, one of them without a path."""
+    targets, frames, sizes = np.array([[1, 1, 2], [3, 4, 1], [2, 2, 2]]), np.array([7, 5, 4]), np.array([3, 0, 3])
+    losses = negative_log_likelihood(sequence_batch(log_probs, (3,), targets, frames, sizes), 0, blank, name)
+    return jnp.sum(jnp.where(losses < jnp.inf, losses, 0.0) ** 2), losses
+
+
+def test_implementations_agree_in_value_and_two_derivatives() -> None:
+    log_probs = log_softmax(3, 7, 5)
+
+    def everything(name):
+        def total(log_probs):
+            return of_implementation(name, log_probs)[0]
+
+        gradient = jax.grad(total)
+        tangent = jnp.cos(log_probs)
+        second = jax.jvp(gradient, (log_probs,), (tangent,))[1]
+        reverse = jax.grad(lambda x: jnp.vdot(gradient(x), tangent))(log_probs)
+        return of_implementation(name, log_probs)[1], gradient(log_probs), second, reverse
+
+    fast, reference = (jax.jit(partial(everything, name))() for name in ("xla", "reference"))
+    exactly(fast, reference)
+    assert np.isposinf(fast[0][2])
+    assert not fast[1][2].any()
+
+
+FEW, MANY = xla_cpu.FEW_CLASSES, xla_cpu.FEW_CLASSES + 1
+
+
+@pytest.mark.parametrize("classes", [FEW, MANY])
+def test_only_cpus_multiply_by_one_hot_labels(classes: int) -> None:
+    log_probs, lengths = jnp.zeros((2, 6, classes)), jnp.full(2, 6)
+    gradient = jax.jit(jax.grad(lambda x: jaxloss.ctc_loss(x, jnp.ones((2, 3), int), lengths, lengths // 2)))
+
+    def operations(platform: str) -> tuple[bool, bool]:
+        text = jax.export.export(gradient, platforms=[platform])(log_probs).mlir_module()
+        return "stablehlo.dot_general" in text, "stablehlo.scatter" in text
+
+    assert operations("cpu") == (classes == FEW, classes == MANY)
+    assert operations("tpu") == operations("cuda") == (False, True)
+
+
+def test_one_hot_labels_save_temporaries(monkeypatch) -> None:
+    """On CPUs the scatter's updates are an array of their own."""
+    log_probs, targets = jnp.zeros((200, 8, FEW), "float32"), jnp.ones((8, 30), "int32")
+    frames, sizes = jnp.full(8, 200), jnp.full(8, 30)
+
+    def memory() -> int:
+        return temporaries(
+            compiled(jax.grad(partial(jaxloss.ctc_loss, time_major=True)), log_probs, targets, frames, sizes)
+        )
+
+    ours = memory()
+    monkeypatch.setattr(xla_cpu, "FEW_CLASSES", 0)
+    assert ours < 0.75 * memory()

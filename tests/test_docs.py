@@ -1,12 +1,14 @@
 """The Python of each page of the documentation runs, from top to bottom, and prints what its comments say.
 
-A page is one program, run by an interpreter of its own: with JAX's default settings, and with warnings as errors.
+A page is one program: with names of its own, with JAX's default settings, and with warnings as errors. Pages share an
+interpreter, except those that change JAX's settings.
 """
 
 import os
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,24 @@ from variants import variants
 import jaxloss
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+families = pytest.importorskip("families")  # a source distribution has no docs
+
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [
-    page.relative_to(ROOT).as_posix()
-    for page in sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-    if BLOCK.search(page.read_text())
-]
+
+
+def interpreters() -> dict[str, list[Path]]:
+    """Pages by the interpreter that runs them."""
+    found: dict[str, list[Path]] = {}
+    for page in sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")]):
+        name, text = page.relative_to(ROOT).as_posix(), page.read_text()
+        if name in ("README.md", "docs/quickstart.md"):
+            found.setdefault("first pages", []).append(page)
+        elif "jax.config.update(" in text:
+            found[name] = [page]
+        elif BLOCK.search(text):
+            found.setdefault("losses" if page.parent.name == "losses" else "guide", []).append(page)
+    return found
 
 
 def run(page: Path) -> None:
@@ -40,7 +54,7 @@ def run(page: Path) -> None:
 
     names = {"__name__": "__main__", "print": printed}
     for block in BLOCK.finditer(text):
-        above = text.count("\n", 0, block.start(1))  # lines of the page, for the numbers in tracebacks and above
+        above = text.count("\n", 0, block.start(1))  # lines of the page, for the numbers in tracebacks and messages
         exec(compile("\n" * above + block[1], page, "exec"), names)
     for theirs, ours in translations(text):
         means = [
@@ -56,17 +70,16 @@ def translations(text: str) -> list[list[str]]:
     return [list(row.groups()) for row in cells if row]
 
 
-def finished(page: Path) -> subprocess.CompletedProcess[str]:
+def finished(*pages: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}  # conftest's devices
-    command = [sys.executable, "-W", "error", __file__, str(page)]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    command = [sys.executable, "-W", "error", __file__, *map(str, pages)]
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", variants(PAGES, lambda name: name in ("README.md", "docs/quickstart.md")))
-def test_page_runs_and_prints_what_it_says(name: str) -> None:
-    process = finished(ROOT / name)
+@pytest.mark.parametrize("name", variants(interpreters(), lambda name: name == "first pages"))
+def test_pages_run_and_print_what_they_say(name: str) -> None:
+    process = finished(*interpreters()[name])
     assert process.returncode == 0, process.stderr
 
 
@@ -98,14 +111,67 @@ def test_every_loss_of_optax_is_on_its_page() -> None:
     assert not left, f"say on docs/from_optax.md what stands for {left}"
 
 
-def test_gallery_shows_every_loss() -> None:
-    text = (ROOT / "docs/gallery.md").read_text()
+def test_every_loss_is_drawn_on_its_page() -> None:
     objects = [thing for thing in vars(jaxloss).values() if isinstance(thing, type) and issubclass(thing, jaxloss.Loss)]
-    losses = [loss.fn.__name__ for loss in objects if loss is not jaxloss.Loss]
-    left = [name for name in losses if f"(pictures/{name}-light.svg)" not in text]
+    losses = [f"jaxloss.{loss.fn.__name__}" for loss in objects if hasattr(loss, "fn")]
+    pictures = {drawn.name: drawn.path for family in families.families() for drawn in family.pictures}
+    left = [name for name in losses if name not in pictures]
     assert losses
-    assert not left, f"add to docs/pictures/make.py and docs/gallery.md: {left}"
+    assert not left, f"after the `:::` line in docs/losses, add an empty line, a picture and a sentence: {left}"
+    files = [path for path in pictures.values() if not (ROOT / "docs" / path).is_file()]
+    what_to_do = "add to PICTURES in docs/pictures/losses/<family>.py and run `python docs/pictures/make.py`"
+    assert not files, f"{what_to_do}: {files}"
+
+
+def test_readme_lists_every_loss() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert families.listed(text) == text, "run `python docs/families.py`"
+
+
+def test_a_family_is_read_from_its_page() -> None:
+    page = """# Angles
+
+| function | option object | element |
+|---|---|---|
+| [`acute`][jaxloss.acute] | `Acute` | one angle |
+| [`sine`][jaxloss.sine] | | not a loss |
+
+::: jaxloss.acute
+
+![A wedge](../pictures/acute-light.svg)
+
+It is 0 below 90°. See [sines](../sines.md),
+and so on.
+
+::: jaxloss.sine
+"""
+    read = families.family("losses/angles.md", page)
+    assert read[:3] == ("Angles", "losses/angles.md", ["jaxloss.acute", "jaxloss.sine"])
+    caption = "It is 0 below 90°. See [sines](../sines.md),\nand so on.\n"
+    assert read.pictures == [("jaxloss.acute", "A wedge", "pictures/acute-light.svg", caption)]
+
+
+def test_every_failing_page_is_reported(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.md" for name in ("first", "second", "third"))
+    first.write_text("```python\nshared = 1 / 0\n```\n")
+    second.write_text("```python\nshared = 2\n```\n")
+    third.write_text("```python\nprint(shared)  # 2\n```\n")
+    process = finished(first, second, third)
+    assert process.returncode == 1
+    assert "ZeroDivisionError" in process.stderr
+    assert "NameError: name 'shared' is not defined" in process.stderr
+    assert f"{first}: failed" in process.stderr
+    assert f"{second}: failed" not in process.stderr
+    assert f"{third}: failed" in process.stderr
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    failed = False
+    for argument in sys.argv[1:]:
+        try:
+            run(Path(argument))
+        except Exception:
+            failed = True
+            sys.stderr.write(f"{argument}: failed\n")
+            traceback.print_exc()
+    sys.exit(failed)

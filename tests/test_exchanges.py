@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
-from compiled import Exchange, compiled, exchanges, temporaries
+from case import Case
+from cases import CASES
+from compiled import Exchange, compiled, exchanges, promises_memory, temporaries
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from variants import variants
@@ -93,6 +94,7 @@ def test_nothing_is_gathered_on_a_mesh_of_automatic_axes(classes: P) -> None:
     chex.assert_trees_all_close(jax.device_get(program(*split)), jax.device_get(wanted), **CLOSE)
 
 
+@promises_memory
 @pytest.mark.parametrize("specs", [(P("data"), P("data")), (P(None, "data"), P())], ids=["rows", "classes"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_device_holds_nothing_of_its_logits_size(kind: AxisType, specs: tuple[P, P]) -> None:

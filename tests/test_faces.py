@@ -4,28 +4,25 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
 from pathlib import Path
+from types import FunctionType, UnionType
+from typing import Union, get_args, get_origin
 
 import chex
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
+from variants import variants
 
 import jaxloss
 
 LOSSES = list(dict.fromkeys(case.loss for case in CASES))
-# Static, though their defaults are a float and None: each has a program of its own.
-PROGRAM = {
-    ("CrossEntropyLoss", "axis_name"),
-    ("TripletMarginLoss", "p"),
-    ("TripletMarginWithDistanceLoss", "distance_function"),
-    ("LinearCrossEntropyLoss", "chunk_size"),
-    ("LinearCrossEntropyLoss", "implementation"),
-    ("LinearCrossEntropyLoss", "axis_name"),
-}
 PREDICTIONS, TARGETS = jnp.array([0.0, 4.0, -0.5]), jnp.array([1.0, 1.0, -0.25])
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -61,32 +58,82 @@ def test_fields_are_the_functions_options(loss: type[jaxloss.Loss]) -> None:
     assert [(field.name, type(field.default), field.default) for field in dataclasses.fields(loss)] == options
 
 
+def takes_arrays(annotation: object) -> bool:
+    """Whether an option may be an array: one number, or weights."""
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(isinstance(kind, type) and issubclass(kind, jaxtyping.AbstractArray) for kind in kinds)
+
+
 @every_loss
 def test_numbers_are_leaves_named_by_their_fields_and_the_rest_is_static(loss: type[jaxloss.Loss]) -> None:
-    numbers = [
-        field.name
-        for field in dataclasses.fields(loss)
-        if not isinstance(field.default, str | bool | int) and (loss.__name__, field.name) not in PROGRAM
-    ]
+    annotations = {name: each.annotation for name, each in inspect.signature(loss.fn).parameters.items()}
+    numbers = [field.name for field in dataclasses.fields(loss) if takes_arrays(annotations[field.name])]
     leaves = jax.tree_util.tree_leaves_with_path(loss(), is_leaf=is_none)
     assert [jax.tree_util.keystr(path) for path, _ in leaves] == [f".{name}" for name in numbers]
     assert [leaf for _, leaf in leaves] == [getattr(loss(), name) for name in numbers]
 
 
+@every_loss
+def test_options_are_explained_where_the_object_is(loss: type[jaxloss.Loss]) -> None:
+    explained = inspect.getdoc(loss).partition("\nArgs:\n")[2]
+    function = inspect.getdoc(loss.fn)
+    for field in dataclasses.fields(loss):
+        entry = re.search(rf"^    {field.name}:.*\n(?:        .*\n)*", function, re.MULTILINE)
+        assert entry
+        assert entry[0].strip() in explained, f"{loss.__name__}: {field.name} is not explained"
+
+
+@every_loss
+def test_a_call_names_the_arrays_of_the_function(loss: type[jaxloss.Loss]) -> None:
+    shared = ("where", "sample_weight")
+    wanted = [
+        name
+        for name, each in inspect.signature(loss.fn).parameters.items()
+        if each.kind is not inspect.Parameter.KEYWORD_ONLY or name in shared
+    ]
+    for method in (loss(), loss().terms, loss().parts):
+        assert list(inspect.signature(method).parameters) == wanted
+
+
+def test_arrays_may_be_given_by_name() -> None:
+    loss, wanted = jaxloss.HuberLoss(delta=2.0), jaxloss.huber_loss(PREDICTIONS, TARGETS, delta=2.0)
+    for arrays in ({"predictions": PREDICTIONS, "targets": TARGETS}, {"targets": TARGETS, "predictions": PREDICTIONS}):
+        chex.assert_trees_all_equal(loss(**arrays), wanted)
+        chex.assert_trees_all_equal(loss.terms(**arrays), {"HuberLoss": wanted})
+        chex.assert_trees_all_equal(loss.parts(**arrays).value, wanted)
+    with pytest.raises(TypeError, match="predictions|logits"):
+        loss(logits=PREDICTIONS, targets=TARGETS)
+
+
+@pytest.mark.parametrize("name", jaxloss.__all__)
+def test_public_things_say_that_they_are_of_the_package(name: str) -> None:
+    thing = getattr(jaxloss, name)
+    if isinstance(thing, type | FunctionType):  # not the alias of a type
+        assert thing.__module__ == "jaxloss"
+        assert pickle.loads(pickle.dumps(thing)) is thing
+        assert f"jaxloss\n{name}\n".encode() in pickle.dumps(thing, protocol=0)
+
+
 @every_case
 def test_calling_the_object_equals_calling_the_function(case: Case) -> None:
-    arrays = inputs(case)
-    sets = [{**options, "reduction": r} for options in case.option_sets(arrays) for r in case.reductions]
-    shape = jax.eval_shape(case.loss(**sets[0] | {"reduction": "none"}), *arrays).shape
-    number = jnp.arange(np.prod(shape, dtype=int)).reshape(shape)
-    shared = {"where": number % 3 != 1, "sample_weight": (number % 4).astype(float)}
-
-    @jax.jit
-    def both(arrays, shared):
-        objects = [case.loss(**options)(*arrays, **shared) for options in sets]
-        return objects, [case.loss.fn(*arrays, **options, **shared) for options in sets]
-
-    chex.assert_trees_all_equal(*both(arrays, shared))
+    """They are one program, to the last operation."""
+    arrays = case.arrays("batched")
+    for options in case.option_sets(arrays):
+        shape = jax.eval_shape(case.loss(**{**options, "reduction": "none"}), *arrays).shape
+        shared = {"where": np.ones(shape, bool), "sample_weight": np.ones(shape)}
+        for reduction in case.reductions:
+            given = {**options, "reduction": reduction}
+            by_object = jax.make_jaxpr(
+                lambda *arrays, where, sample_weight, given=given: case.loss(**given)(
+                    *arrays, where=where, sample_weight=sample_weight
+                )
+            )
+            by_function = jax.make_jaxpr(
+                lambda *arrays, where, sample_weight, given=given: case.loss.fn(
+                    *arrays, where=where, sample_weight=sample_weight, **given
+                )
+            )
+            assert str(by_object(*arrays, **shared)) == str(by_function(*arrays, **shared))
 
 
 @learnable
@@ -112,23 +159,22 @@ def test_gradient_with_respect_to_a_loss_is_a_loss(case: Case) -> None:
             chex.assert_trees_all_close(jax.tree.leaves(gradient)[i][entry], difference, rtol=1e-7, atol=1e-9)
 
 
-OPTIONS = {
-    "HuberLoss": ("delta", [0.5, 1.0, 2.0]),
-    "CrossEntropyLoss": ("label_smoothing", [0.1, 0.2, 0.3]),
-    "MultiMarginLoss": ("margin", [0.25, 1.0, 3.0]),
-    "CosineEmbeddingLoss": ("margin", [-0.5, 0.0, 0.25]),
-    "TripletMarginLoss": ("margin", [0.25, 1.0, 3.0]),
-}
-some_options = pytest.mark.parametrize(
+def numeric_option(case: Case) -> tuple[str, float]:
+    """The first number among the options of a Case, with its value there."""
+    numbers = {field.name for field in dataclasses.fields(case.loss) if not field.metadata.get("static")}
+    tried = [item for options in case.options for item in options.items()]
+    return next(((name, value) for name, value in tried if name in numbers and type(value) is float), ("", 0.0))
+
+
+@pytest.mark.parametrize(
     "case",
-    [case for case in CASES if case.id in {c.fn.__name__ for c in LOSSES if c.__name__ in OPTIONS}],
-    ids=lambda c: c.id,
+    variants([case for case in CASES if numeric_option(case)[0]], lambda case: not case.variant),
+    ids=lambda case: case.id,
 )
-
-
-@some_options
 def test_values_of_an_option_share_a_program_and_map(case: Case) -> None:
-    name, values = OPTIONS[case.loss.__name__]
+    name, value = numeric_option(case)
+    values = [value, (value + getattr(case.loss(), name)) / 2, getattr(case.loss(), name)]
+    options = next(options for options in case.option_sets(case.arrays()) if options.get(name) == value)
     arrays, traces = inputs(case), []
 
     @jax.jit
@@ -136,7 +182,7 @@ def test_values_of_an_option_share_a_program_and_map(case: Case) -> None:
         traces.append(loss)
         return loss(*arrays)
 
-    losses = [case.loss(**{name: value}) for value in values]
+    losses = [case.loss(**{**options, name: value}) for value in values]
     looped = jnp.stack([called(loss) for loss in losses])
     assert len(traces) == 1
     called(dataclasses.replace(losses[0], reduction="sum"))
@@ -144,9 +190,9 @@ def test_values_of_an_option_share_a_program_and_map(case: Case) -> None:
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *losses)
     mapped = jax.jit(jax.vmap(lambda loss: loss(*arrays)))(stacked)
-    functions = jax.jit(lambda: jnp.stack([case.loss.fn(*arrays, **{name: value}) for value in values]))()
+    functions = jax.jit(lambda: jnp.stack([case.loss.fn(*arrays, **{**options, name: value}) for value in values]))()
     assert len(set(functions.tolist())) == len(values)
-    # Programs apart, which round apart.
+    # Different programs round differently.
     chex.assert_trees_all_close(looped, functions, rtol=1e-14)
     chex.assert_trees_all_close(mapped, functions, rtol=1e-14)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import compiled, temporaries
+from compiled import compiled, promises_memory, temporaries
 from variants import variants
 
 import jaxloss
@@ -214,6 +214,7 @@ def test_stats(chunk_size: int | None) -> None:
     chex.assert_trees_all_close(gradient, jax.grad(jaxloss.linear_cross_entropy)(hidden, kernel, labels), rtol=1e-10)
 
 
+@promises_memory
 def test_memory_is_that_of_a_chunk_and_does_not_grow_with_the_tokens() -> None:
     kernel = jnp.zeros((8, 4096), "float32")
     size = kernel.size * 4 + 64 * 4096 * 4  # the kernel's gradient and a chunk of logits

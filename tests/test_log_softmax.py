@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import compiled, exchanges, temporaries
+from compiled import compiled, exchanges, promises_memory, temporaries
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxloss
@@ -69,6 +69,7 @@ def test_infinite_logits() -> None:
         assert np.isfinite(along[0]).all()
 
 
+@promises_memory
 def test_gradients_through_it_hold_no_array_of_the_logits_size() -> None:
     logits = jax.ShapeDtypeStruct((2, 50, 2000), "float32")
     labels, frames = jnp.ones((2, 3), "int32"), jnp.full(2, 50)

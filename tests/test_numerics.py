@@ -10,11 +10,12 @@ from jax.test_util import check_grads
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
-from jaxloss._core.elementwise import absolute, clamp_min, hinge, softplus, times, times_log
+from jaxloss._core.elementwise import absolute, clamp_min, hinge, softplus, times
 from jaxloss._ops.cross_entropy import IMPLEMENTATIONS
 from jaxloss._ops.cross_entropy.derivative import row_terms
 from jaxloss._ops.cross_entropy.problem import LabelProblem, SoftProblem
-from jaxloss._ops.vectors.xla import distance
+from jaxloss._ops.elementwise import times_log
+from jaxloss._ops.vectors import distance
 
 INF, NAN = np.inf, np.nan
 LOWEST = np.finfo(float).min

@@ -1,104 +1,87 @@
-"""Values and gradients equal PyTorch's, for every Case, input, option set and reduction, in four dtypes."""
+"""Values and gradients equal the reference's, for every Case, input, option set and reduction, in four dtypes."""
 
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
-from inputs import cotangent
+from case import Case
+from cases import CASES
+from fixtures.make import REDUCED, fixture
+from inputs import ELEMENTS, Inputs, pair
+from parity import Asked, compare, expected
+from references import Formula, Package
 from variants import variants
 
-FIXTURES = Path(__file__).parent / "fixtures"
-# What a result may be off by, relative to itself and to the largest of its array: some units in the last place of the
-# dtype that the results have; float64's is what is left of PyTorch's own rounding.
-TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "bfloat16": 1e-2, "float16": 2e-3}
+import jaxloss
+
 LOW = ("batched", "large", "tiny")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
-ASKED = [
-    (case, which, dtype)
-    for case in CASES
-    for which in case.which()
-    for dtype in ("float64", "float32", *(("bfloat16", "float16") if which in LOW else ()))
-]
+def usual(asked: Asked) -> bool:
+    """The usual tests try all options and reductions in float64, and elsewhere the first options, unreduced."""
+    return asked == usual_row(asked.case, asked.which, asked.dtype)
 
 
-def usual(case: Case, which: str, dtype: str) -> bool:
-    """Inputs in LOW have one shape, so that those of one dtype share their programs."""
-    return dtype == "float64" or (dtype == "float32" and which in LOW)
+def usual_row(case: Case, which: str, dtype: str) -> Asked | None:
+    every, first = tuple(range(len(case.options))), (0,)
+    if dtype == "float64":
+        sets = every if which in ("batched", "edges") else first
+        return Asked(case, which, dtype, sets, case.reductions if which == "batched" else ("none",))
+    return Asked(case, which, dtype, first, ("none",)) if dtype == "float32" and which in ("large", "tiny") else None
+
+
+def rows() -> list[Asked]:
+    """The usual rows, and rows of everything that a fixture holds, where that is more."""
+    found: list[Asked] = []
+    for case in CASES:
+        for which in case.which():
+            reductions = case.reductions if which in REDUCED else ("none",)
+            for dtype in DTYPES if which in LOW else DTYPES[:2]:
+                row = usual_row(case, which, dtype)
+                every = Asked(case, which, dtype, tuple(range(len(case.options))), reductions)
+                found += [each for each in dict.fromkeys((row, every)) if each is not None]
+    return found
 
 
 @pytest.mark.parametrize(
-    ("case", "which", "dtype"), variants(ASKED, usual), ids=lambda value: value.id if isinstance(value, Case) else None
+    "asked", variants(rows(), usual), ids=lambda asked: asked.id if usual(asked) else f"{asked.id}-all"
 )
-def test_value_and_gradient_equal_pytorchs(case: Case, which: str, dtype: str) -> None:
-    with np.load(FIXTURES / f"{case.id}.npz") as stored:
-        fixture = dict(stored)
-    arrays = tuple(fixture[f"{which}/input/{i}"] for i in range(len(case.arrays(which))))
-    chex.assert_trees_all_equal(arrays, case.arrays(which))
-    option_sets = case.option_sets(arrays)
-    inputs = tuple(jnp.asarray(a, dtype) if a.dtype == np.float64 else jnp.asarray(a) for a in arrays)
-    for number, options in enumerate(option_sets):
-        reductions = [r for r in case.reductions if f"{which}/{number}/{r}" in fixture]
-        dependent = {name: value for name, value in options.items() if isinstance(value, np.ndarray)}
-        found = program(case.id, number, tuple(reductions))(dependent, inputs)
-        for reduction, (value, gradients) in found.items():
-            key = f"{which}/{number}/{reduction}"
-            own = dtype == "float64" or (reduction == "none" and not case.float32_losses)
-            assert value.dtype == (dtype if own else "float32"), key
-            agree(value, fixture[key], dtype, key, gradient=False)
-            for i, gradient in zip(case.differentiable, gradients, strict=True):
-                assert gradient.dtype == dtype
-                agree(gradient, fixture[f"{key}/{i}"], dtype, f"{key}/{i}", gradient=True)
+def test_value_and_gradient_equal_the_references(asked: Asked) -> None:
+    compare(asked, expected(asked))
 
 
-@cache
-def program(case_id: str, number: int, reductions: tuple[str, ...]) -> Callable[..., Any]:
-    """For each reduction, the value and the gradients of sum(value * cotangent): one program for inputs of one shape.
-
-    It takes the options that depend on the inputs; the others are constants in it.
-    """
-    case = next(case for case in CASES if case.id == case_id)
-
-    def run(dependent, inputs):
-        return {reduction: one({**case.options[number], **dependent}, reduction, inputs) for reduction in reductions}
-
-    def one(options, reduction, inputs):
-        def weighted(*differentiable):
-            given = list(inputs)
-            for i, array in zip(case.differentiable, differentiable, strict=True):
-                given[i] = array
-            value = case.loss(**options, reduction=reduction)(*given)
-            return jnp.sum(value * jnp.asarray(cotangent(value.shape), value.dtype)), value
-
-        chosen = [inputs[i] for i in case.differentiable]
-        gradients, value = jax.grad(weighted, tuple(range(len(chosen))), has_aux=True)(*chosen)
-        return value, gradients
-
-    return jax.jit(run)
+# References of other kinds ------------------------------------------------------------------------------------------
 
 
-def agree(ours, theirs, dtype: str, key: str, *, gradient: bool) -> None:
-    ours = np.asarray(ours, np.float64)
-    # What overflows the dtype is not compared. Where PyTorch's gradient is NaN or infinite, a documented deviation,
-    # ours is finite.
-    comparable = np.isfinite(theirs) & (np.abs(theirs) < float(jnp.finfo(dtype).max))
-    assert not np.isnan(ours).any(), key
-    tolerance = TOLERANCE[dtype]
-    size = np.max(np.abs(theirs), where=comparable, initial=1.0)
-    chex.assert_trees_all_close(
-        np.where(comparable, ours, 0),
-        np.where(comparable, theirs, 0),
-        rtol=tolerance,
-        atol=tolerance * min(size, 100),
-    )
-    if gradient:
-        assert np.isfinite(ours[~np.isfinite(theirs)]).all(), key
-    else:
-        chex.assert_trees_all_equal(ours[np.isinf(theirs)], theirs[np.isinf(theirs)])
+def huber(predictions: np.ndarray, targets: np.ndarray, delta: float = 1.0) -> np.ndarray:
+    error = np.abs(predictions - targets)
+    return np.where(error < delta, error**2 / 2, delta * (error - delta / 2))
+
+
+def by_formula(formula: Callable[..., np.ndarray]) -> Asked:
+    options = ({}, {"delta": 0.25})
+    case = Case(jaxloss.HuberLoss, pair, options=options, inputs=ELEMENTS, variant="try", reference=Formula(formula))
+    return Asked(case, "batched", "float64", (0, 1), case.reductions)
+
+
+def test_a_formula_is_a_reference() -> None:
+    right = by_formula(huber)
+    compare(right, expected(right))
+    wrong = by_formula(lambda *arrays, delta=1.0: huber(*arrays, delta=2 * delta))
+    with pytest.raises(AssertionError):
+        compare(wrong, expected(wrong))
+
+
+def test_a_formula_may_count() -> None:
+    reference = Formula(lambda losses: losses, count=lambda losses: losses > 1)
+    assert [reference.value((np.array([1.0, 2.0, 6.0]),), {}, r) for r in ("mean", "sum")] == [4.5, 9.0]
+
+
+def test_another_package_is_a_reference_that_only_the_fixtures_ask() -> None:
+    package = Package(lambda arrays, reduction, options: (arrays[0].sum(), [np.ones_like(arrays[0])]))
+    case = Case(jaxloss.MSELoss, pair, inputs={"batched": Inputs((2,))}, reductions=("sum",), reference=package)
+    found = fixture(case)
+    assert found["batched/0/sum"] == case.arrays()[0].sum()
+    chex.assert_trees_all_equal(found["batched/0/sum/0"], np.ones(2))

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from pitfalls import EXACT, INF, NAN, a, finite, value_and_grads
 
 import jaxloss

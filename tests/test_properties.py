@@ -1,20 +1,20 @@
 """What holds of every loss whatever it is given: shapes, dtypes, options and special values drawn by hypothesis."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import chex
-import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from inputs import Arrays, Inputs
+from inputs import LABEL, LABEL_LIST, Arrays, Inputs
 
 import jaxloss
 
@@ -25,57 +25,6 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 drawn = settings(
     max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-
-
-@dataclass(frozen=True)
-class Domain:
-    """Values that are at the edges of what an argument may be, and values that it must not be."""
-
-    good: tuple[float, ...]
-    bad: tuple[float, ...] = (np.nan,)
-
-
-SIZES = (2.0**-130, 2.0**-30, 2.0**-10, 1.0, 17.0, 88.0, 104.0, 1e4)  # the first is 0, or of subnormal size
-REAL = Domain((0.0, *SIZES, *(-size for size in SIZES)))
-LOG_PROB = Domain((0.0, *(-size for size in SIZES)))
-PROBABILITY = Domain((0.0, 2.0**-30, 0.5, 1 - 2.0**-8, 1.0), (-0.5, 1.5, np.nan))
-MASS = Domain(PROBABILITY.good, (-0.5, np.nan))
-RATE = Domain((2.0**-10, 1.0, 1e4), (-1.0, np.nan))
-VARIANCE = Domain((0.0, 2.0**-20, 1.0, 1e4), (-1.0, np.nan))
-COUNT = Domain((0.0, 1.0, 2.0, 1e4))
-LABEL = Domain((), (-1, 10**6))
-LABEL_LIST = Domain((), (-2, 10**6))
-LENGTH = Domain((), (-1, 10**6))
-SIGN = WEIGHTS = SEQUENCE = Domain((), ())
-
-DOMAINS: Mapping[Callable[..., Arrays], tuple[Domain, ...]] = {
-    inputs.pair: (REAL, REAL),
-    inputs.counts: (REAL, COUNT),
-    inputs.rates: (RATE, COUNT),
-    inputs.means_and_variances: (REAL, REAL, VARIANCE),
-    inputs.rowwise_variances: (REAL, REAL, WEIGHTS),
-    inputs.unsqueezed_variances: (REAL, REAL, WEIGHTS),
-    inputs.log_probs_and_probs: (LOG_PROB, MASS),
-    inputs.two_log_probs: (LOG_PROB, LOG_PROB),
-    inputs.probabilities: (PROBABILITY, PROBABILITY),
-    inputs.logits_and_probabilities: (REAL, PROBABILITY),
-    inputs.logits_and_multilabels: (REAL, PROBABILITY),
-    inputs.logits_and_soft_labels: (REAL, MASS),
-    inputs.logits_and_labels: (REAL, LABEL),
-    inputs.scores_and_labels: (REAL, LABEL),
-    inputs.scores_and_label_lists: (REAL, LABEL_LIST),
-    inputs.scores_and_signs: (REAL, SIGN),
-    inputs.scores_scores_signs: (REAL, REAL, SIGN),
-    inputs.vectors_and_signs: (REAL, REAL, SIGN),
-    inputs.log_probs_and_sequences: (LOG_PROB, SEQUENCE, LENGTH, LENGTH),
-    inputs.hidden_kernel_labels: (REAL, WEIGHTS, LABEL),
-    inputs.hidden_heads_labels: (REAL, WEIGHTS, LABEL),
-    inputs.hidden_kernel_soft_labels: (REAL, WEIGHTS, MASS),
-}
-
-
-def domains(case: Case) -> tuple[Domain, ...]:
-    return DOMAINS.get(case.make, (REAL, REAL, REAL))  # made anew for each Case: three vectors
 
 
 @partial(jax.jit, static_argnames="differentiable")
@@ -131,7 +80,7 @@ def examples(draw: st.DrawFn, case: Case, *, special: bool) -> Example:
     )
     arrays = tuple(map(np.array, case.make(np.random.default_rng(draw(st.integers(0, 99))), inputs)))
     options = draw(st.sampled_from(case.option_sets(arrays)))
-    for array, domain in zip(arrays, domains(case), strict=False):
+    for array, domain in zip(arrays, case.make.domains, strict=False):
         if special and domain.good:
             places = st.lists(st.tuples(st.integers(0, array.size - 1), st.sampled_from(domain.good)), max_size=3)
             for place, value in draw(places):
@@ -179,15 +128,15 @@ def test_a_bad_value_is_nan_in_its_element_and_nowhere_else(case: Case, data: st
     shape = example.shape
     element = tuple(data.draw(st.integers(0, size - 1)) for size in shape)
     arrays = [array.copy() for array in example.arrays]
-    for array, domain in zip(arrays, domains(case), strict=False):
+    for array, domain in zip(arrays, case.make.domains, strict=False):
         if domain is LABEL:  # one that is not ignored
             assume(example.options.get("ignore_index") != array.max())
             array[element] = array.max()
         elif domain is LABEL_LIST:  # one label: without any the loss is 0
             array[element] = [0, *[-1] * (array.shape[-1] - 1)]
     clean, _ = example.run(tuple(arrays))
-    chosen = data.draw(st.sampled_from([i for i in example.of_examples(shape) if domains(case)[i].bad]))
-    bad = data.draw(st.sampled_from(domains(case)[chosen].bad))
+    chosen = data.draw(st.sampled_from([i for i in example.of_examples(shape) if case.make.domains[i].bad]))
+    bad = data.draw(st.sampled_from(case.make.domains[chosen].bad))
     arrays[chosen][element] = bad
     losses, gradients = example.run(tuple(arrays))
     assert np.isnan(np.asarray(losses, float)[element])

@@ -1,7 +1,9 @@
 """`reduce`, `Mean`, `parts` and `legacy_reduction`: the one place where losses become the result."""
 
 import functools
+import inspect
 import itertools
+import pickle
 
 import chex
 import jax
@@ -123,11 +125,12 @@ def test_low_precision_is_summed_in_float32(dtype: str) -> None:
     total = 4099 * (1 + 2**-7)
     for weight in (None, jnp.ones(4099, dtype)):
         call = functools.partial(reduce, one_more, sample_weight=weight)
-        results = [call("sum"), call("mean"), *call("parts")]
+        part = parts(reduce)(one_more, sample_weight=weight)
+        results = [call("sum"), call("mean"), part.total, part.weight]
         assert {result.dtype for result in results} == {jnp.dtype("float32")}
         assert [float(result) for result in results] == [total, 1 + 2**-7, total, 4099]
         assert call("none").dtype == dtype
-    assert float(reduce(one_more, "parts", count=jnp.ones(4099, dtype))[1]) == 4099
+    assert float(parts(reduce)(one_more, count=jnp.ones(4099, dtype)).weight) == 4099
     overflowing = reduce(jnp.full(4, 6e4, dtype), "sum")
     chex.assert_trees_all_close(float(overflowing), 4 * float(jnp.array(6e4, dtype)), rtol=1e-7)
     assert jax.grad(reduce)(one_more).dtype == dtype
@@ -299,6 +302,47 @@ def test_parts_of_a_jitted_loss() -> None:
     chex.assert_trees_all_close(mean.value, wanted, rtol=1e-14)
 
 
+def loss_of_keywords(losses, **keywords):
+    return reduce(losses, **keywords)
+
+
+def test_parts_of_a_loss_that_passes_its_keywords_on() -> None:
+    mean = parts(loss_of_keywords)(np.array([1.0, 2.0, 9.0]), where=np.array([True, True, False]))
+    assert (float(mean.total), float(mean.weight)) == (3, 2)
+    with pytest.raises(ValueError, match="reduction='sum'"):
+        parts(loss_of_keywords)(np.ones(3), reduction="sum")
+
+
+def test_parts_have_the_signature_of_the_loss_without_its_reduction() -> None:
+    signature = inspect.signature(parts(jaxloss.huber_loss))
+    assert list(signature.parameters) == ["predictions", "targets", "delta", "where", "sample_weight"]
+    assert signature.return_annotation is Mean
+    assert list(inspect.signature(parts(loss_of_keywords)).parameters) == ["losses", "keywords"]
+    assert list(inspect.signature(parts(jaxloss.HuberLoss())).parameters)[:2] == ["predictions", "targets"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        jaxloss.huber_loss,
+        loss_of_keywords,
+        jaxloss.HuberLoss(delta=2.0),
+        jaxloss.HuberLoss() + 0.5 * jaxloss.L1Loss(),
+    ],
+    ids=["function", "keywords", "object", "sum"],
+)
+def test_parts_pickle(loss) -> None:
+    arrays = [np.array([0.0, 4.0])] * (1 if loss is loss_of_keywords else 2)
+    same = pickle.loads(pickle.dumps(parts(loss)))
+    chex.assert_trees_all_equal(same(*arrays), parts(loss)(*arrays))
+
+
+def test_a_mean_pickles() -> None:
+    mean = Mean(jnp.array(3.0), jnp.array(2.0), rest=Mean(jnp.array(1.0), jnp.array(4.0)))
+    assert b"cjaxloss\nMean\n" in pickle.dumps(mean, protocol=0)
+    chex.assert_trees_all_equal(pickle.loads(pickle.dumps(mean)), mean)
+
+
 def test_parts_keeps_the_name_of_the_loss() -> None:
     assert parts(jaxloss.l1_loss).__name__ == "l1_loss"
     assert parts(jaxloss.l1_loss).__doc__ == jaxloss.l1_loss.__doc__
@@ -310,6 +354,7 @@ def test_parts_of_what_takes_no_reduction(other) -> None:
         parts(other)
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("reduction", ["sum", "none", "batchmean", "parts"])
 @pytest.mark.parametrize("how", ["argument", "partial", "object"])
 def test_parts_are_of_a_mean(reduction: str, how: str) -> None:

@@ -66,7 +66,7 @@ def test_two_processes_find_the_loss_of_one() -> None:
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, str(Path(__file__).parent / "two_processes.py"), f"127.0.0.1:{free_port()}"]
+    command = [sys.executable, str(Path(__file__).parent / "support/two_processes.py"), f"127.0.0.1:{free_port()}"]
     processes = [
         subprocess.Popen(
             [*command, str(number)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,5 +1,6 @@
 """Sums of option objects: added, scaled, named, masked and taken in parts."""
 
+import pickle
 from collections.abc import Callable
 
 import chex
@@ -130,3 +131,31 @@ def test_parts_of_a_sum_add_up_though_its_terms_weigh_differently() -> None:
 def test_a_mean_that_is_none_has_no_parts() -> None:
     with pytest.raises(ValueError, match="reduction='sum'"):
         jaxloss.parts(jaxloss.L1Loss() + jaxloss.MSELoss(reduction="sum"))(PREDICTIONS, TARGETS)
+
+
+def test_a_term_takes_as_many_arrays_as_its_function() -> None:
+    var = jnp.array([1.0, 2.0, 0.5])
+    both = jaxloss.GaussianNLLLoss() + 0.5 * jaxloss.L1Loss()
+    terms = both.terms(PREDICTIONS, TARGETS, var)
+    wanted = {
+        "GaussianNLLLoss": jaxloss.gaussian_nll_loss(PREDICTIONS, TARGETS, var),
+        "L1Loss": 0.5 * jaxloss.l1_loss(PREDICTIONS, TARGETS),
+    }
+    chex.assert_trees_all_close(terms, wanted, rtol=1e-15)
+    chex.assert_trees_all_close(both(PREDICTIONS, TARGETS, var), sum(wanted.values()), rtol=1e-15)
+    chex.assert_trees_all_close(jaxloss.parts(both)(PREDICTIONS, TARGETS, var).value, sum(wanted.values()), rtol=1e-15)
+
+
+@pytest.mark.parametrize("method", ["__call__", "terms", "parts"])
+def test_a_sum_refuses_surplus_and_named_arrays(method: str) -> None:
+    call = getattr(jaxloss.L1Loss() + jaxloss.MSELoss(), method)
+    with pytest.raises(TypeError, match="3 arrays are given, but no term of .* takes more than 2"):
+        call(PREDICTIONS, TARGETS, TARGETS)
+    with pytest.raises(TypeError, match="`targets` is given by name"):
+        call(PREDICTIONS, targets=TARGETS)
+
+
+def test_a_sum_pickles() -> None:
+    both = jaxloss.HuberLoss(delta=2.0) + 0.5 * jaxloss.L1Loss()
+    assert pickle.loads(pickle.dumps(both)) == both
+    assert b"cjaxloss\nLossSum\n" in pickle.dumps(both, protocol=0)

@@ -1,6 +1,7 @@
-"""What every loss checks when it is traced: dtypes, shapes and options. Never an array's values."""
+"""Checks of arguments when a loss is traced: dtypes, shapes and options. An array's values are never looked at."""
 
 import math
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
@@ -12,16 +13,17 @@ from jaxloss._core.types import Like, Mask, Scalar, Values
 
 
 def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
-    """The arrays in the dtype of the maths, and the dtype they promote to: that of the unreduced loss.
+    """Convert arrays to the dtype of the maths. Also return the dtype they promote to, which the unreduced loss has.
 
-    Arrays named `targets` may also be integers or booleans.
+    An array named `targets` may also be of integers or booleans.
     """
     converted = {name: jnp.asarray(array) for name, array in arrays.items()}
     for name, array in converted.items():
         whole = jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_
         if not (whole and name == "targets"):
             floating(name, array)
-    # Integer targets take the floating dtype, as jax.numpy's own promotion does, also where that is set to "strict".
+    # Integer targets take the floating dtype. `jax.numpy` promotes them in the same way, but not if it is set to
+    # "strict", so that they are left out of the call.
     dtype = jnp.result_type(*(array for array in converted.values() if jnp.issubdtype(array.dtype, jnp.floating)))
     return [array.astype(accumulator(dtype)) for array in converted.values()], dtype
 
@@ -34,7 +36,10 @@ def paired(
     fill: float = 0.0,
     name: str = "predictions",
 ) -> tuple[Values, Values, jnp.dtype]:
-    """Predictions and targets of one shape, filled where masked, and the dtype of the unreduced loss."""
+    """Check predictions and targets, which must have one shape, and fill them where masked.
+
+    Also return the dtype of the unreduced loss.
+    """
     (first, second), dtype = floats(**{name: predictions, "targets": targets})
     same_shape(**{name: first, "targets": second})
     keep = mask(where, first.shape)
@@ -42,7 +47,7 @@ def paired(
 
 
 def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
-    """Refuse shapes that differ: a (3, 1) against a (3,) is a mistake, not nine errors."""
+    """Raise for shapes that differ. Broadcasting (3, 1) against (3,) would make nine errors from three."""
     (first, wanted), *others = arrays.items()
     for name, array in others:
         if array.shape != wanted.shape:
@@ -54,7 +59,7 @@ def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
 
 
 def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
-    """The shape that arrays with equally many axes, at least one, broadcast to."""
+    """The shape that the arrays broadcast to. They must have the same number of axes, at least one."""
     shapes = {name: array.shape for name, array in arrays.items()}
     listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
     if len({len(shape) for shape in shapes.values()}) > 1:
@@ -68,12 +73,47 @@ def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
 
 
 def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
-    """`axis` counted from the front, of an array that has such an axis and at least one entry on it."""
+    """Check that an array has the axis, with at least one entry, and return its number counted from the front."""
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(f"`{name}` has shape {array.shape}, which has no axis {axis}.")
     if array.shape[axis] == 0:
         raise ValueError(f"`{name}` has shape {array.shape}: axis {axis} is empty, and the loss needs an entry there.")
     return axis % array.ndim
+
+
+@dataclass(frozen=True)
+class Number:
+    """The range of an option that is one number."""
+
+    above: float = -math.inf
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    off: float | None = None
+    """The number at which the loss leaves the option's term out of its program."""
+
+    def holds(self, number: Values) -> Bool[Array, "..."]:
+        return (number > self.above) & (number >= self.at_least) & (number <= self.at_most)
+
+    @property
+    def words(self) -> str:
+        bounds = (("above", self.above), ("at least", self.at_least), ("at most", self.at_most))
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
+
+    def checked(self, name: str, value: float) -> float:
+        """A Python number, which must be in the range."""
+        if self.above < value <= self.at_most and value >= self.at_least:
+            return float(value)
+        raise ValueError(f"`{name}` is {value}, but must be {self.words}.")
+
+    def traced(self, name: str, value: Scalar) -> Values:
+        """An array, which must be one number: NaN, with a NaN gradient, if it is out of the range."""
+        number = jnp.asarray(value)
+        if number.ndim > 0:
+            raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
+        if jnp.iscomplexobj(number):
+            raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
+        number = number.astype(accumulator(number.dtype) if jnp.issubdtype(number.dtype, jnp.floating) else float)
+        return nan_unless(within(Domain(self.words, self.holds), **{name: number}), number)
 
 
 def option(
@@ -87,26 +127,17 @@ def option(
 ) -> Values:
     """A number among the options, in the dtype of the maths.
 
-    Out of range, a Python number is refused and a traced one becomes NaN.
+    A Python number out of range is refused. A traced one becomes NaN.
     """
-    bounds = (("above", above), ("at least", at_least), ("at most", at_most))
-    wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
-    if isinstance(value, int | float):
-        if above < value <= at_most and value >= at_least:
-            return jnp.asarray(value, accumulator(like.dtype))
-        raise ValueError(f"`{name}` is {value}, but must be {wanted}.")
-    number = jnp.asarray(value)
-    if number.ndim > 0:
-        raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
-    if jnp.iscomplexobj(number):
-        raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
-    number = number.astype(accumulator(like.dtype))
-    domain = Domain(wanted, lambda x: (x > above) & (x >= at_least) & (x <= at_most))
-    return nan_unless(within(domain, **{name: number}), number)
+    number = Number(above, at_least, at_most)
+    is_python = isinstance(value, int | float)
+    return jnp.asarray(
+        number.checked(name, value) if is_python else number.traced(name, value), accumulator(like.dtype)
+    )
 
 
 def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
-    """An array, which must be real and floating."""
+    """Convert to an array, which must be real and floating."""
     array = jnp.asarray(array)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
@@ -117,7 +148,7 @@ def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
 
 
 def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
-    """An array, which must not be complex."""
+    """Convert to an array, which must not be complex."""
     array = jnp.asarray(array)
     if jnp.iscomplexobj(array):
         raise TypeError(f"`{name}` has dtype {array.dtype}, but must be real: use `{name}.real`.")
@@ -125,9 +156,9 @@ def real(name: str, array: Shaped[ArrayLike, "..."]) -> Real[Array, "..."]:
 
 
 def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: float) -> Shaped[Array, "..."]:
-    """`array` where kept, else `value`; trailing axes that the mask lacks are kept or filled whole.
+    """Replace masked elements by `value`. A mask that lacks trailing axes masks all their entries.
 
-    Filling the inputs, and not only the losses, is what keeps a NaN under the mask out of the gradient.
+    A loss fills its inputs, not only its result: a NaN under the mask would otherwise reach the gradient.
     """
     if keep is None:
         return array
@@ -136,7 +167,7 @@ def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: 
 
 
 def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
-    """`where` as an array, checked against the shape of the unreduced loss."""
+    """Check `where` against the shape of the unreduced loss, and convert it to an array."""
     if where is None:
         return None
     where = jnp.asarray(where)
@@ -149,7 +180,7 @@ def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | Non
 
 
 def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -> Shaped[Array, "..."]:
-    """`array`, which must have `shape` or broadcast to it with as many axes."""
+    """Check that an array has `shape`, or broadcasts to it with the same number of axes."""
     array = jnp.asarray(array)
     if array.ndim == len(shape) and all(have in (1, want) for have, want in zip(array.shape, shape, strict=True)):
         return array
@@ -160,7 +191,7 @@ def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -
 
 
 def _hint(name: str, array: Shaped[Array, "..."], shape: tuple[int, ...]) -> str:
-    """What to type instead, if axes of size 1 would make `array` fit."""
+    """The end of the message: the expression that fits, if adding or removing axes of size 1 makes one."""
     missing = len(shape) - array.ndim
     if missing < 0 and array.shape == shape + (1,) * -missing:
         return f": use `{name}[{', '.join(['...'] + ['0'] * -missing)}]`."

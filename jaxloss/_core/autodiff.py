@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool
 
@@ -18,12 +20,16 @@ Tangent = Values | SymbolicZero
 
 
 def custom_jvp(*static: int) -> Callable[[Callable[..., T]], jax.custom_jvp[T]]:
-    """`jax.custom_jvp` with some arguments static, with a type that says what is returned."""
+    """`jax.custom_jvp` with the arguments at these positions static. The result type is known to type checkers."""
     return partial(jax.custom_jvp, nondiff_argnums=static)
 
 
 def along(tangents: tuple[Tangent, ...], *slopes: Callable[[], Values]) -> Values:
-    """The derivative along tangents, of which those that are 0 whatever the values cost nothing."""
+    """The directional derivative: the sum of slope times tangent. At least one tangent must not be symbolically zero.
+
+    A rule that is defined with `symbolic_zeros=True` knows which tangents are zero whatever the values. Their slopes
+    are functions so that they are not even computed.
+    """
     terms = [
         slope() * tangent
         for slope, tangent in zip(slopes, tangents, strict=True)
@@ -34,5 +40,17 @@ def along(tangents: tuple[Tangent, ...], *slopes: Callable[[], Values]) -> Value
 
 def nan_unless(ok: Bool[Array, "..."], values: Values) -> Values:
     """`values` where `ok`, else NaN with a NaN gradient: a bad value is loud, in that element only."""
-    # A product, because the derivative of a `where` on the refused side would be a silent zero.
-    return values * jnp.where(ok, jnp.ones((), values.dtype), jnp.nan)
+    # A product passes the NaN on to the derivative. The derivative of a `where` would be a silent zero.
+    return values * value_or_nan(ok, jnp.ones((), values.dtype))
+
+
+def value_or_nan(ok: Bool[Array, "..."], values: Values) -> Values:
+    """`values` where `ok`, else NaN; without a derivative. It is for the value of a function with a custom derivative.
+
+    The bits of the numbers are selected as integers. A select between floating numbers would need a constant NaN, at
+    which `jax.debug_nans` stops a program that runs without `jit`, even if all values are good.
+    """
+    dtype = values.dtype
+    integer = np.dtype(f"int{8 * dtype.itemsize}")
+    nan = np.asarray(np.nan, dtype).view(integer)
+    return lax.bitcast_convert_type(jnp.where(ok, lax.bitcast_convert_type(values, integer), nan), dtype)

@@ -85,7 +85,12 @@ def class_axis(number: int, axis_name: AxisName | None, **arrays: AnyArray) -> C
     return axis
 
 
-def varying(array: AnyArray) -> frozenset[str]:
-    """The mesh axes along which devices may hold different values of an array, within `shard_map`."""
-    manual = jax.typeof(array).manual_axis_type
-    return frozenset() if manual is None else frozenset(manual.varying)
+def varying(array: AnyArray | jax.ShapeDtypeStruct) -> frozenset[str]:
+    """The mesh axes along which devices may hold different values, within `shard_map`."""
+    shape = array if isinstance(array, jax.ShapeDtypeStruct) else jax.typeof(array)
+    if hasattr(shape, "manual_axis_type"):
+        manual = shape.manual_axis_type
+        return frozenset() if manual is None else frozenset(manual.varying)
+    # JAX before 0.10 has the set itself. A `ShapeDtypeStruct` that no `shard_map` made has None there.
+    axes: frozenset[str] | None = getattr(shape, "vma", None)
+    return frozenset() if axes is None else frozenset(axes)

@@ -1,4 +1,4 @@
-"""The domains of values: what a loss says of them, and the transform under which it is an error not to hold to it."""
+"""Domains of arguments' values, and `checked`, the transform that raises for a value outside its domain."""
 
 import functools
 from collections.abc import Callable
@@ -14,45 +14,39 @@ from jaxtyping import Array, Bool, Shaped
 from jaxloss._core.dtypes import rounding
 
 P = ParamSpec("P")
-
-
 T = TypeVar("T")
 
 
-# Part of the key under which `jax.jit` caches traces: a function that was jitted before is traced anew with its checks,
-# and they do not stay in the trace that it uses otherwise.
+# A user context is part of the key under which `jax.jit` caches traces. A function that is jitted already is traced
+# again with the checks in it, and its other trace stays without them.
 _checking = jax.make_user_context(False)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A set of values, and the words that end "must be ..."."""
+    """A set of values, and the words that describe it in a message: "must be <words>"."""
 
     words: str
     holds: Callable[[Array], Array]
 
 
 NOT_NEGATIVE = Domain("at least 0", lambda x: x >= 0)
-
-
 PROBABILITY = Domain("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
-
-
 SIGN = Domain("-1 or 1", lambda x: (x == -1) | (x == 1))
 
 
 def some_probability(dtype: DTypeLike) -> Domain:
-    """The domain of probabilities that rounding in `dtype` may have left a little above 1, as an exponential is."""
+    """Probabilities. Rounding in `dtype` may have left one of them a little above 1."""
     return Domain("in [0, 1]", lambda x: (x >= 0) & (x <= 1 + rounding(dtype)))
 
 
 def log_probabilities(dtype: DTypeLike) -> Domain:
-    """The domain of logarithms that rounding in `dtype` may have left a little above 0."""
+    """Log-probabilities. Rounding in `dtype` may have left one of them a little above 0."""
     return Domain("a log-probability, at most 0", lambda x: x <= rounding(dtype))
 
 
 def within(domain: Domain, **values: Shaped[Array, "..."]) -> Bool[Array, "..."]:
-    """Whether each of an argument's values lies in its domain; under `checked`, it is an error if one does not."""
+    """Tell which values of an argument lie in their domain. Under `checked`, raise if one does not."""
     ((name, array),) = values.items()
     ok = domain.holds(array)
     if checking():
@@ -61,7 +55,7 @@ def within(domain: Domain, **values: Shaped[Array, "..."]) -> Bool[Array, "..."]
 
 
 def expect(domain: Domain, keep: Bool[Array, "..."] | None = None, /, **values: Shaped[Array, "..."]) -> None:
-    """Under `checked`, an error if one of an argument's values that are kept lies outside its domain."""
+    """Under `checked`, raise if a value of an argument lies outside its domain and is not masked."""
     if checking():
         ((name, array),) = values.items()
         ok = domain.holds(array)
@@ -69,12 +63,12 @@ def expect(domain: Domain, keep: Bool[Array, "..."] | None = None, /, **values: 
 
 
 def checking() -> bool:
-    """Whether what is traced is traced under `checked`."""
+    """Whether the current trace is one of `checked`."""
     return _checking.value is True
 
 
 def _check(ok: Bool[Array, "..."], name: str, values: Shaped[Array, "..."], words: str) -> None:
-    """Name the first value that is not ok."""
+    """Raise for the first value that is not ok, with its index."""
     if values.size == 0:  # there is no value to name
         ok, values = jnp.ones(values.ndim * (1,), bool), jnp.zeros(values.ndim * (1,), values.dtype)
     first = jnp.argmin(jnp.ravel(ok))

@@ -7,22 +7,24 @@ from jax.typing import DTypeLike
 
 
 def rounding(dtype: DTypeLike) -> float:
-    """What sums of probabilities may be off by: half the digits of the dtype they were given in."""
+    """The error that rounding may leave in a sum of probabilities of this dtype: half of its digits are trusted."""
     return limits(dtype).eps ** 0.5
 
 
 class Limits(NamedTuple):
-    """Of a floating dtype."""
+    """The limits of a floating dtype."""
 
     tiny: float
-    """The smallest number of normal size."""
+    """The smallest positive normal number."""
     max: float
+    """The largest finite number."""
     eps: float
+    """The distance from 1 to the next number."""
 
 
 def limits(dtype: DTypeLike) -> Limits:
-    """What `jnp.finfo` says, as numbers."""
-    info = cast(Limits, jnp.finfo(dtype))  # it has no types
+    """The limits from `jnp.finfo`, as Python numbers."""
+    info = cast(Limits, jnp.finfo(dtype))  # the attributes of `finfo` have no types
     return Limits(float(info.tiny), float(info.max), float(info.eps))
 
 

@@ -1,20 +1,21 @@
-"""Functions whose value or derivative at the edge is chosen, and said, here.
+"""Elementwise functions that choose and document their value or derivative at a kink or a limit.
 
-JAX's own derivatives differ from PyTorch's at kinks (`grad(abs)(0)` is 1, `grad(maximum(x, 0))(0)` is 1/2) and are NaN
-where a square root meets zero. Every loss takes its kinks and edges from this file.
+JAX's own derivatives differ from PyTorch's at kinks: `grad(abs)(0)` is 1, and `grad(maximum(x, 0))(0)` is 1/2. They are
+NaN where infinity meets zero. Every loss takes its kinks and edges from this file.
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from jaxloss._core.autodiff import Tangent, along
 from jaxloss._core.dtypes import limits
 from jaxloss._core.types import Values
 
 TINY = 9.999999960041972e-13
-"""PyTorch's 1e-12: a float32 constant, in float64 too."""
+"""PyTorch's 1e-12. It is rounded to float32 there, also for float64 inputs."""
 
 
 @jax.custom_jvp
@@ -39,37 +40,30 @@ def hinge(x: Values) -> Values:
     return jnp.where(x <= 0, 0.0, x)
 
 
+def is_infinite(x: Values) -> Bool[Array, "..."]:
+    """Whether a number is inf or -inf. `jnp.isinf` makes a constant inf, at which `jax.debug_infs` stops."""
+    return jnp.abs(x) > limits(x.dtype).max
+
+
 @jax.custom_jvp
 def times(factor: Values, x: Values) -> Values:
-    """factor * x, where 0 * inf is 0: a term that weighs nothing adds nothing, whatever its value."""
-    return jnp.where((factor == 0) & jnp.isinf(x), 0.0, factor * x)
+    """factor * x, where 0 * inf is 0: a term with weight 0 adds nothing, whatever its value.
+
+    Its derivatives treat 0 * inf in the same way. NaN stays NaN.
+    """
+    return jnp.where((factor == 0) & is_infinite(x), 0.0, factor * x)
 
 
 @partial(times.defjvp, symbolic_zeros=True)
 def _times_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
     factor, x = primals
-    return times(factor, x), along(tangents, lambda: jnp.where((factor == 0) & jnp.isinf(x), 0.0, x), lambda: factor)
-
-
-@jax.custom_jvp
-def times_log(count: Values, log: Values) -> Values:
-    """count * log, where a logarithm of -inf is taken for the lowest number: it is 0 for a count of 0.
-
-    `times` has a select, which XLA's CPU does not fuse with the sum that follows, at several times the cost.
-    """
-    return count * jnp.maximum(log, -limits(log.dtype).max)
-
-
-@partial(times_log.defjvp, symbolic_zeros=True)
-def _times_log_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
-    count, log = primals
-    # The same maximum in other words: XLA's CPU would hold what the value and the derivative share in memory.
-    return times_log(count, log), along(tangents, lambda: -jnp.minimum(-log, limits(log.dtype).max), lambda: count)
+    return times(factor, x), along(tangents, lambda: jnp.where((factor == 0) & is_infinite(x), 0.0, x), lambda: factor)
 
 
 @jax.custom_jvp
 def softplus(x: Values) -> Values:
     """log(1 + exp(x)), accurate for large |x|; inf at inf, 0 at -inf. Its derivative is the sigmoid."""
+    # The exponential of -|x| never overflows, and log1p keeps the digits of a small one.
     return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
@@ -80,7 +74,7 @@ def _softplus_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Valu
 
 @jax.custom_jvp
 def _sigmoid(x: Values) -> Values:
-    """The sigmoid, whose derivative keeps its digits on the right, where s * (1 - s) has none."""
+    """The sigmoid. Its derivative is s(x) * s(-x): on the right 1 - s(x) would lose all digits."""
     return jax.nn.sigmoid(x)
 
 
@@ -89,6 +83,6 @@ def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Value
     return _sigmoid(*primals), _sigmoid(*primals) * _sigmoid(-primals[0]) * tangents[0]
 
 
-def mean_of_parts(x: Values, axis: int) -> Values:
-    """The mean over an axis (kept as 1) of numbers whose sum may overflow."""
+def overflow_safe_mean(x: Values, axis: int) -> Values:
+    """The mean over an axis (kept as 1) of numbers whose sum may overflow: each is divided before the sum."""
     return jnp.sum(x * (1 / x.shape[axis]), axis, keepdims=True)

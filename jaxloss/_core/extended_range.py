@@ -1,10 +1,10 @@
 """Numbers of extended range: a floating mantissa beside an integer exponent.
 
-The probability of a path of a thousand frames underflows any floating dtype. Its logarithm does not, but takes an `exp`
-and a `log` for every sum, and loses a digit after the point for every digit before it. Here a sum is a shift of
-exponents, a product is a product and a sum of integers, and no digit is lost.
+The probability of a path of a thousand frames underflows any floating dtype. Its logarithm does not, but every sum of
+two logarithms takes an `exp` and a `log`, and a logarithm of a thousand has three digits fewer after the point. In this
+form a sum shifts exponents, a product multiplies mantissas and adds exponents, and no digit is lost.
 
-Exponents are constants to a derivative, and mantissas carry it, so that JAX differentiates all of this as it stands.
+Exponents are constants to a derivative, and mantissas carry it. So JAX differentiates these functions as they stand.
 """
 
 import math
@@ -23,34 +23,37 @@ LOG_2 = math.log(2)
 
 
 class Extended(NamedTuple):
-    """mantissa * 2**exponent. Zero is any number with an exponent at or near `nothing`."""
+    """mantissa * 2**exponent. A number whose exponent is at or near `zero_exponent` is zero, whatever its mantissa."""
 
     mantissa: Values
     exponent: Integer[Array, "..."]
 
 
 class Layout(NamedTuple):
-    """How a floating dtype is laid out in bits, and the range of the exponents beside it."""
+    """The bits of a floating dtype, and the range of the exponents that stand beside it."""
 
     integer: np.dtype[np.signedinteger]
+    """The integer dtype of the same size, for exponents and for the bits of mantissas."""
     digits: int
-    """Bits of the mantissa, behind its implicit 1."""
+    """The stored bits of the mantissa, without its implicit leading 1."""
     bias: int
-    nothing: int
-    """The exponent of zero. Several times it still fits, so that only products have to clamp."""
+    """The number that the dtype adds to an exponent before it stores it."""
+    zero_exponent: int
+    """The exponent of zero. Several times this number still fits in the integer, so that only products must clamp."""
     log_2: tuple[float, float]
-    """The logarithm of 2 in two terms, the first of few enough bits that its products with exponents are exact."""
+    """The logarithm of 2 as a sum of two terms. The first has few enough bits that its products with exponents are
+    exact."""
 
 
 def layout(dtype: DTypeLike) -> Layout:
-    """Of float32 or float64."""
+    """The layout of float32 or float64."""
     return _LAYOUTS[jnp.dtype(dtype).itemsize]
 
 
 def _layout(integer: type[np.signedinteger], digits: int, bias: int, steps: int) -> Layout:
     high = Fraction(round(_LOG_2 * steps), steps)
-    nothing = -(2 ** (np.iinfo(integer).bits - 3))
-    return Layout(np.dtype(integer), digits, bias, nothing, (float(high), float(_LOG_2 - high)))
+    zero_exponent = -(2 ** (np.iinfo(integer).bits - 3))
+    return Layout(np.dtype(integer), digits, bias, zero_exponent, (float(high), float(_LOG_2 - high)))
 
 
 _LOG_2 = Fraction("0.693147180559945309417232121458176568")
@@ -61,65 +64,72 @@ _LAYOUTS = {4: _layout(np.int32, 23, 127, 2**9), 8: _layout(np.int64, 52, 1023, 
 
 def lowest_log(dtype: DTypeLike) -> float:
     """The logarithm under which a number counts as zero: -4e8 in float32."""
-    return layout(dtype).nothing * LOG_2
+    return layout(dtype).zero_exponent * LOG_2
 
 
-def of_log(log: Values) -> Extended:
+def from_log(log: Values) -> Extended:
     """exp(log)."""
-    its = layout(log.dtype)
-    exponent = jnp.maximum(jnp.round(log * (1 / LOG_2)), float(its.nothing))
-    rest = (log - exponent * its.log_2[0]) - exponent * its.log_2[1]
-    # Where the logarithm has no digits behind the point, what is left of it after the subtraction is only rounding.
-    rest = jnp.minimum(jnp.maximum(rest, -0.5), 0.5)
-    return Extended(jnp.exp(rest), exponent.astype(its.integer))
+    bits = layout(log.dtype)
+    exponent = jnp.maximum(jnp.round(log * (1 / LOG_2)), float(bits.zero_exponent))
+    # Two subtractions, of which the first is exact: one product with log 2 would round away digits of the remainder.
+    remainder = (log - exponent * bits.log_2[0]) - exponent * bits.log_2[1]
+    # A logarithm so large that it has no digits after the point leaves a remainder of rounding errors alone.
+    remainder = jnp.minimum(jnp.maximum(remainder, -0.5), 0.5)
+    return Extended(jnp.exp(remainder), exponent.astype(bits.integer))
 
 
-def log(x: Extended) -> Values:
-    """The logarithm, -inf of zero."""
-    mantissa, exponent = normalized(x)
-    its = layout(mantissa.dtype)
-    high = mantissa > 2**0.5  # so that the logarithm of the mantissa, near 0 on both sides, keeps its digits
+def to_log(x: Extended) -> Values:
+    """The logarithm; -inf of zero."""
+    mantissa, exponent = normalize(x)
+    bits = layout(mantissa.dtype)
+    # Mantissas in [0.7, 1.4) have logarithms near 0. So close to 1 the result keeps its relative digits on both sides.
+    high = mantissa > 2**0.5
     mantissa, power = (
         jnp.where(high, mantissa / 2, mantissa),
         (exponent + high.astype(exponent.dtype)).astype(mantissa.dtype),
     )
-    found = power * its.log_2[0] + (power * its.log_2[1] + jnp.log(mantissa))
-    return jnp.where(is_zero(x), -jnp.inf, found)
+    log = power * bits.log_2[0] + (power * bits.log_2[1] + jnp.log(mantissa))
+    # The infinity is the logarithm of 0 and not a constant, so that `jax.debug_infs` accepts numbers above zero.
+    return log + jnp.log(jnp.where(is_zero(x), jnp.zeros((), log.dtype), 1.0))
 
 
 def is_zero(x: Extended) -> Array:
-    """Whether a number is zero: some products and sums may have left it a little above."""
-    nothing = layout(x.mantissa.dtype).nothing
-    return x.exponent < nothing - nothing // 1024
+    """Whether a number is zero. Sums and products may have raised the exponent of a zero a little."""
+    zero_exponent = layout(x.mantissa.dtype).zero_exponent
+    return x.exponent < zero_exponent - zero_exponent // 1024
 
 
-def plus(*terms: Extended) -> Extended:
-    """The sum. Its mantissa is not normalised: a dozen sums and products may follow one another without."""
+def add(*terms: Extended) -> Extended:
+    """The sum, not normalised: a dozen sums and products may follow one another before a mantissa overflows."""
+    # A term whose exponent is so much smaller that its bits are shifted out becomes 0, as in any floating sum.
     largest = terms[0].exponent
     for term in terms[1:]:
         largest = jnp.maximum(largest, term.exponent)
-    return Extended(sum((scaled(term, largest) for term in terms[1:]), start=scaled(terms[0], largest)), largest)
+    mantissa = sum((mantissa_at(term, largest) for term in terms[1:]), start=mantissa_at(terms[0], largest))
+    return Extended(mantissa, largest)
 
 
-def scaled(x: Extended, exponent: Integer[Array, "..."]) -> Values:
-    """x / 2**exponent as a floating number, for an exponent not much less than that of x."""
+def mantissa_at(x: Extended, exponent: Integer[Array, "..."]) -> Values:
+    """x / 2**exponent as a floating number, for an exponent that is at most a little less than that of x."""
     return x.mantissa * _power_of_2(x.exponent - exponent, x.mantissa.dtype)
 
 
 def _power_of_2(exponent: Integer[Array, "..."], dtype: DTypeLike) -> Values:
-    """2**exponent, made of its bits; 0 where it is not a normal number."""
-    its = layout(dtype)
-    return lax.bitcast_convert_type((jnp.maximum(exponent, -its.bias) + its.bias) << its.digits, dtype)
+    """2**exponent, or 0 where that is below the dtype's normal numbers. Its bits are set, which is exact and cheap."""
+    bits = layout(dtype)
+    return lax.bitcast_convert_type((jnp.maximum(exponent, -bits.bias) + bits.bias) << bits.digits, dtype)
 
 
-def times(a: Extended, b: Extended) -> Extended:
+def multiply(a: Extended, b: Extended) -> Extended:
     """The product."""
-    nothing = layout(a.mantissa.dtype).nothing
-    return Extended(a.mantissa * b.mantissa, jnp.maximum(a.exponent + b.exponent, nothing))
+    # Without the clamp the exponents of zeros would add up, frame by frame, until the integer wraps around.
+    zero_exponent = layout(a.mantissa.dtype).zero_exponent
+    return Extended(a.mantissa * b.mantissa, jnp.maximum(a.exponent + b.exponent, zero_exponent))
 
 
-def normalized(x: Extended) -> Extended:
+def normalize(x: Extended) -> Extended:
     """The same number with a mantissa in [1, 2)."""
-    its = layout(x.mantissa.dtype)
-    power = (lax.bitcast_convert_type(x.mantissa, its.integer) >> its.digits) - its.bias
+    bits = layout(x.mantissa.dtype)
+    # The stored exponent of the mantissa is moved to the integer. The product with a power of 2 is exact.
+    power = (lax.bitcast_convert_type(x.mantissa, bits.integer) >> bits.digits) - bits.bias
     return Extended(x.mantissa * _power_of_2(-power, x.mantissa.dtype), x.exponent + power)

@@ -1,4 +1,4 @@
-"""Option objects: a loss and its options as one value, a frozen pytree that is called like the function."""
+"""Option objects: a loss and its options as one frozen pytree, which is called like the function."""
 
 import dataclasses
 import functools
@@ -22,18 +22,19 @@ T = TypeVar("T")
 Arrays: TypeAlias = tuple[Shaped[ArrayLike, "..."], ...]
 
 
-# `static` is not named as a field specifier: checkers would look for `default=` in its calls. So they take what it
-# returns for the default.
+# `static` is not named as a field specifier, because type checkers would then look for `default=` in its calls. They
+# take the value that it returns for the field's default.
 @dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
 class Loss:
-    """Base of the option objects: `class HuberLoss(Loss, fn=huber_loss)` names the options of `huber_loss` as fields.
+    """Base of the option objects: `class HuberLoss(Loss, fn=huber_loss)` has the options of `huber_loss` as fields.
 
     A subclass is a frozen, keyword-only dataclass and a pytree. Its numbers and arrays are leaves: `jax.grad` with
     respect to a loss gives a loss, `jax.vmap` maps over a loss whose option is an array of values, and a jitted
-    function that takes a loss is not compiled again for another value. Fields given as `static(default)` are part of
-    the program.
+    function that takes a loss does not compile again for another value. A field with the default `static(value)` is
+    part of the program.
 
-    Losses add and scale: `L1Loss() + 0.5 * MSELoss()` is a loss, whose `terms` gives the value of each by name.
+    Losses can be added and scaled: `L1Loss() + 0.5 * MSELoss()` is a loss. Its `terms` returns the value of each term
+    by name.
 
     Examples:
         >>> loss = jaxloss.HuberLoss(delta=2.0)
@@ -69,7 +70,7 @@ class Loss:
         sample_weight: Weight | None = None,
         **named: Shaped[ArrayLike, "..."],
     ) -> dict[str, Float[Array, "..."]]:
-        """The terms of a sum by name (`L1Loss`, `L1Loss_2`, ...), scaled as in the sum: they add up to it."""
+        """The terms of a sum by name (`L1Loss`, `L1Loss_2`, ...). They are scaled, so that they add up to the sum."""
         return {type(self).__name__: self(*arrays, where=where, sample_weight=sample_weight, **named)}
 
     def parts(
@@ -104,7 +105,7 @@ class Loss:
     __array_ufunc__ = None  # so that `np.float32(0.5) * loss` asks the loss
 
     def __eq__(self, other: object) -> bool:
-        # One that holds tracers cannot be compared, as they cannot.
+        # Tracers cannot be compared, and neither can a loss that holds one.
         if not isinstance(other, Loss) or jax.tree.structure(self) != jax.tree.structure(other):
             return False
         return all(map(np.array_equal, jax.tree.leaves(self), jax.tree.leaves(other)))
@@ -169,7 +170,7 @@ class LossSum(Loss):
 
     def _scaled_terms(self, arrays: Arrays, named: Iterable[str]) -> list[tuple[Loss, Scalar, Arrays]]:
         """Each term with its scale and the arrays that it takes."""
-        counts = [_array_count(loss) for loss in self.losses]
+        counts = [_array_count(type(loss)) for loss in self.losses]
         for name in named:
             raise TypeError(
                 f"`{name}` is given by name, but terms may name their arrays differently: give it by position."
@@ -186,18 +187,18 @@ class LossSum(Loss):
 
 
 def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
-    """Transform a loss so that it returns its mean unfinished, as a [`Mean`][jaxloss.Mean] that adds up.
+    """Transform a loss so that it returns its unfinished mean, a [`Mean`][jaxloss.Mean].
 
-    `jaxloss.parts(loss)(*arrays, **options).value` equals `loss(*arrays, **options)`. Add the parts of several
-    batches (`a + b`), or sum them over a mesh axis (`jax.lax.psum`), before asking for the value: the average of the
-    batches' means is wrong wherever they hold different numbers of unmasked elements.
+    `jaxloss.parts(loss)(*arrays, **options).value` equals `loss(*arrays, **options)`. Add the parts of several batches
+    (`a + b`), or sum them over a mesh axis (`jax.lax.psum`), before you take the value. The average of the batches'
+    means is not the mean of their elements if they hold different numbers of unmasked elements.
 
     Args:
         loss: an option object, a function of this library, or your own that takes `reduction`, by name or among its
             `**keywords`, and ends in [`reduce`][jaxloss.reduce].
 
     Returns:
-        A function of the same arguments, `reduction` aside, that returns a `Mean`.
+        A function that returns a `Mean`. It takes the same arguments without `reduction`.
 
     Raises:
         TypeError: a function that takes no `reduction`, or that does not return what `reduce` returns.
@@ -216,7 +217,7 @@ def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
 
 
 class _Parts(Generic[P]):
-    """What `parts` returns for a function: a class, so that it can be pickled."""
+    """A loss function that returns its unfinished mean. Unlike a closure it can be pickled."""
 
     def __init__(self, loss: Callable[P, Float[Array, "..."]]) -> None:
         signature = inspect.signature(loss)
@@ -242,9 +243,9 @@ class _Parts(Generic[P]):
 
 
 def _describe(cls: type[Loss], fn: Callable[..., object]) -> None:
-    """Give an option object the documentation of its options, and its methods a signature that names the arrays.
+    """Document the options of an option object, and name the arrays in the signatures of its methods.
 
-    Both are those of the function, where they are written.
+    Both are taken from the function, so that they are written once.
     """
     section = (inspect.getdoc(fn) or "").partition("\nArgs:\n")[2].split("\n\n")[0]
     entries: list[str] = re.findall(r"^    \w+:.*\n?(?:        .*\n?)*", section, re.MULTILINE)
@@ -254,11 +255,11 @@ def _describe(cls: type[Loss], fn: Callable[..., object]) -> None:
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\nArgs:\n{options.rstrip()}\n"
     shared = ("where", "sample_weight")
     parameters = inspect.signature(fn).parameters.values()
-    kept = [each for each in parameters if each.kind is not each.KEYWORD_ONLY or each.name in shared]
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    called_with = [each for each in parameters if each.kind is not each.KEYWORD_ONLY or each.name in shared]
+    called_with.insert(0, inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD))
     for method in (Loss.__call__, Loss.terms, Loss.parts):
         if method.__name__ not in vars(cls):
-            setattr(cls, method.__name__, _with_parameters(method, [own, *kept]))
+            setattr(cls, method.__name__, _with_parameters(method, called_with))
 
 
 def _with_parameters(method: Callable[P, T], parameters: list[inspect.Parameter]) -> Callable[P, T]:
@@ -270,9 +271,10 @@ def _with_parameters(method: Callable[P, T], parameters: list[inspect.Parameter]
     return called
 
 
-def _array_count(loss: Loss) -> int:
-    """How many arrays a loss takes by position."""
-    parameters = list(inspect.signature(loss).parameters.values())
+@functools.cache
+def _array_count(cls: type[Loss]) -> int:
+    """The number of arrays that a loss takes by position."""
+    parameters = list(inspect.signature(cls.__call__).parameters.values())[1:]
     if any(each.kind is each.VAR_POSITIONAL for each in parameters):
         return sys.maxsize
     return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
@@ -291,7 +293,7 @@ def _times(scale: Scalar, value: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _concrete(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
-    """An array's value, if it is an array and its value is known."""
+    """The value of an array, or None for a tracer and for what is no array."""
     try:
         return np.asarray(value) if hasattr(value, "dtype") else None
     except jax.errors.TracerArrayConversionError:
@@ -306,7 +308,7 @@ def _same(value: object, default: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    """An option in a loss's repr: short arrays in full, others by dtype and shape."""
+    """The text of an option in a loss's repr: a short array in full, a long one by its dtype and shape."""
     known = _concrete(value)
     if known is not None and known.size <= 8:
         return f"array({np.array2string(known, separator=', ')})"

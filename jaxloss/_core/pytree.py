@@ -1,4 +1,4 @@
-"""Frozen dataclasses as pytrees: numbers and arrays are leaves, what shapes the program is static."""
+"""Frozen dataclasses as pytrees: numbers and arrays are leaves, options that shape the program are static."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,15 +10,19 @@ T = TypeVar("T")
 
 
 def static(default: T) -> T:
-    """A field that is part of the compiled program (a string, a flag, an integer, a callable), with its default."""
+    """Declare a field that is part of the compiled program: a string, a flag, an integer or a callable.
+
+    Args:
+        default: the field's default.
+    """
     return dataclasses.field(default=default, metadata={"static": True})
 
 
 def register_pytree(cls: type[T]) -> type[T]:
-    """Make a dataclass a pytree with a key path per field.
+    """Register a dataclass as a pytree with a key path per field.
 
-    Unlike `jax.tree_util.register_dataclass` it does not call `__init__` to rebuild one, so that any leaf is accepted:
-    JAX puts placeholders, and `jax.tree.map` whatever it is asked to.
+    Unlike `jax.tree_util.register_dataclass` it does not call `__init__` to rebuild an object. Any leaf is therefore
+    accepted: JAX inserts placeholders, and `jax.tree.map` inserts the results of its function.
     """
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # a dataclass, which T cannot say
     leaves = [field.name for field in fields if not field.metadata.get("static")]

@@ -1,4 +1,4 @@
-"""Reduction, masks and weights: written once, used by every loss."""
+"""Reduction, masks and weights: one mechanism for every loss."""
 
 import math
 from collections.abc import Callable
@@ -22,16 +22,16 @@ NUMBER = Domain("a number: an argument is not one there", lambda x: ~jnp.isnan(x
 @register_pytree
 @dataclass(frozen=True)
 class Mean:
-    """A mean, unfinished: what was summed, and how much it weighs.
+    """An unfinished mean: the weighed sum and the sum of the weights.
 
-    Parts of a mean add (`a + b`, `sum(parts)`, `jax.lax.psum(part, axis_name)`), and `.value` divides once, at the
-    end. So the mean over micro-batches, evaluation batches or devices is the mean over all their elements, however
-    many of them each part holds.
+    Parts of a mean add up (`a + b`, `sum(parts)`, `jax.lax.psum(part, axis_name)`), and `.value` divides once, at the
+    end. The mean over micro-batches, evaluation batches or devices is therefore the mean over all their elements, even
+    if the parts hold different numbers of elements.
 
     Attributes:
         total: the weighted sum of the losses.
-        weight: the sum of the weights; the number of elements if there are none.
-        rest: of a sum of losses (`a + 0.5 * b`), the means of the further terms, each with a weight of its own.
+        weight: the sum of the weights. It is the number of elements if there are no weights.
+        rest: the means of the further terms, each with its weight, if the loss is a sum (`a + 0.5 * b`).
 
     Examples:
         >>> halves = Mean(jnp.array(6.0), jnp.array(3.0)) + Mean(jnp.array(2.0), jnp.array(1.0))
@@ -51,7 +51,8 @@ class Mean:
 
     @property
     def value(self) -> Float[Array, "..."]:
-        """total / weight; 0, with a zero gradient, where nothing was counted."""
+        """total / weight. It is 0, with a zero gradient, if no element was counted."""
+        # The division is guarded on both sides: 0 / 0 in the branch not taken would make the gradient NaN.
         empty = (self.weight == 0) & (self.total == 0)
         value = jnp.where(empty, 0.0, self.total / jnp.where(empty, 1.0, self.weight))
         return value if self.rest is None else value + self.rest.value
@@ -66,23 +67,24 @@ def reduce(
     count: Real[Array, "..."] | None = None,
     dtype: DTypeLike | None = None,
 ) -> Float[Array, "..."]:
-    r"""Turn one loss per element into the result: the last line of every loss, and of your own.
+    r"""Reduce one loss per element to the result. Every loss ends in this call, and so does a loss of your own.
 
     $$ \text{mean} = \frac{\sum_{i \in \text{where}} w_i \ell_i}{\sum_{i \in \text{where}} w_i c_i} $$
 
     Args:
         losses: one value per element, any shape.
-        reduction: `"mean"`; `"sum"`; or `"none"`, which is 0 where masked, so that its sum is `"sum"`.
-        where: True where an element is kept; the shape of `losses`, or broadcasting to it with as many axes. What it
-            leaves out may be NaN, in value and in gradient, if the inputs were filled under the mask as well.
-        sample_weight: how much each element counts, $w$; shaped like `where`.
-        count: how much each element adds to the mean's denominator before its weight, $c$, shaped like `where`; 1 if
-            not given. Class weights are the example: cross-entropy's mean divides by the weights of the labels.
-        dtype: of the result of `"none"`; that of `losses` if not given.
+        reduction: `"mean"`, `"sum"` or `"none"`. The unreduced losses are 0 where masked, so that they add up to
+            `"sum"`.
+        where: True where an element takes part. It has the shape of `losses`, or broadcasts to it with as many axes. A
+            masked element may be NaN. Its gradient is 0 if the inputs were filled under the mask too.
+        sample_weight: the weight of each element, $w$, shaped like `where`.
+        count: the contribution of each element to the mean's denominator before its weight, $c$, shaped like `where`.
+            The default is 1. In cross-entropy it is the class weight of the label.
+        dtype: the dtype of the unreduced losses. The default is the dtype of `losses`.
 
     Returns:
-        An array like `losses`, or a scalar. Low-precision losses are summed in float32 and the sums stay float32.
-        A mean over nothing is 0 with a zero gradient.
+        An array like `losses`, or a scalar. Losses of low precision are summed in float32, and the sums stay float32.
+        A mean over no element is 0 with a zero gradient.
 
     Raises:
         ValueError: an unknown reduction, or a shape that does not fit.
@@ -118,9 +120,10 @@ def reduce_total(
     *,
     count: Real[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """The result from the weighed sum of the losses: the last line of `reduce`, and the only place that divides.
+    """Reduce the weighed sum of the losses to the result. No other function divides.
 
-    A loss that computes the sum itself, chunk by chunk, ends here; `shape` is that of its unreduced losses.
+    `reduce` ends in this call, and so does a loss that computes the sum itself, chunk by chunk. `shape` is the shape of
+    the unreduced losses.
     """
     if reduction == "sum":
         return total
@@ -133,7 +136,7 @@ def reduce_total(
 def element_weights(
     shape: tuple[int, ...], dtype: DTypeLike, keep: Bool[Array, "..."] | None, sample_weight: Weight | None
 ) -> Values | None:
-    """`sample_weight`, checked, in the dtype of the sums; 0 where masked. None if there is none."""
+    """Check `sample_weight`, and return it in the dtype of the sums, 0 where masked; None if it is not given."""
     if sample_weight is None:
         return None
     weight = fitted("sample_weight", real("sample_weight", sample_weight), shape)
@@ -147,15 +150,15 @@ def check_reduction(reduction: str) -> None:
 
 
 class UnfinishedMean(str):
-    """The reduction that `parts` asks for: "mean" to everyone but `reduce_total`, which leaves the division out.
+    """The reduction that `parts` passes to a loss. `reduce_total` recognises it and leaves out the division.
 
-    It is equal to "mean", so that a loss treats it as one and a type checker at run time accepts it. `jax.jit` tells
-    static arguments of different types apart, so that the programs of the two are not mixed up.
+    It is equal to "mean", so that a loss treats it as a mean and a type checker at run time accepts it. `jax.jit`
+    distinguishes static arguments by their type too, so that it does not mix up the programs of the two.
     """
 
 
 def unfinished_mean(loss: Callable[..., object], *args: object, **kwargs: object) -> Mean:
-    """The mean of a loss that passes its `reduction` to `reduce`, before the division."""
+    """The mean, before the division, of a loss that passes its `reduction` to `reduce`."""
     pair = loss(*args, **kwargs, reduction=UnfinishedMean("mean"))
     if not isinstance(pair, jax.Array) or pair.shape != (2,):
         raise TypeError(f"`parts` needs a loss that returns what `jaxloss.reduce` returns, but {loss} does not.")
@@ -163,7 +166,7 @@ def unfinished_mean(loss: Callable[..., object], *args: object, **kwargs: object
 
 
 def legacy_reduction(size_average: bool | None = None, reduce: bool | None = None) -> Literal["none", "mean", "sum"]:
-    """The `reduction` that PyTorch's deprecated pair of flags stands for; a flag that is not given is True.
+    """Translate PyTorch's deprecated pair of flags to a `reduction`. A flag that is not given is True.
 
     Examples:
         >>> print(legacy_reduction(size_average=False), legacy_reduction(reduce=False))
@@ -177,13 +180,13 @@ def legacy_reduction(size_average: bool | None = None, reduce: bool | None = Non
 def _counted(
     shape: tuple[int, ...], keep: Bool[Array, "..."] | None, *weights: Real[Array, "..."] | None
 ) -> Real[Array, ""]:
-    """The mean's denominator: the sum of the product of the weights over what is kept."""
+    """The mean's denominator: the product of the weights, summed over the elements that take part."""
     size = math.prod(shape)
     given = [weight for weight in weights if weight is not None]
     if given:
         summed = filled(math.prod(given[1:], start=given[0]), keep, 0.0)
     elif keep is not None:
-        summed = keep  # counted in integers: a float32 sum of ones stops at 2**24
+        summed = keep  # counted in integers, because a float32 sum of ones stops at 2**24
     else:
         return jnp.asarray(float(size))
-    return jnp.sum(summed) * (size // max(summed.size, 1))  # each one stands for all it broadcasts to
+    return jnp.sum(summed) * (size // max(summed.size, 1))  # an entry of size 1 stands for the whole axis

@@ -1,4 +1,4 @@
-"""Batches of sequences with lengths: checked, and brought into one form."""
+"""Batches of sequences with lengths: their arguments checked and brought into one form."""
 
 from typing import NamedTuple
 
@@ -15,16 +15,18 @@ Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
 
 
 class Batch(NamedTuple):
-    """A batch of sequences as it was asked for, in one form; nothing of it is looked at where it is masked."""
+    """A batch of sequences in one form.
+
+    A masked sequence has no frames and no labels, so that none of its values is read.
+    """
 
     log_probs: Float[Array, "..."]
     targets: Int[Array, "sequences labels"]
-    frames: Int[Array, "sequences"]
-    lengths: Int[Array, "sequences"]
-    """Of the labels."""
+    input_lengths: Int[Array, "sequences"]
+    target_lengths: Int[Array, "sequences"]
 
 
-def sequences(
+def sequence_batch(
     log_probs: Float[Array, "..."],
     shape: tuple[int, ...],
     targets: Integer[ArrayLike, "..."],
@@ -33,20 +35,20 @@ def sequences(
     where: Mask | None = None,
 ) -> Batch:
     """Check the shapes of the arguments; one sequence becomes a batch of one."""
-    frames = per_sequence("input_lengths", input_lengths, shape)
-    lengths = per_sequence("target_lengths", target_lengths, shape)
-    targets = _rows(class_numbers(targets), target_lengths, shape)
+    frames = checked_lengths("input_lengths", input_lengths, shape)
+    labels = checked_lengths("target_lengths", target_lengths, shape)
+    targets = _padded_targets(class_numbers(targets), shape)
     keep = mask(where, shape)
     if keep is not None:
         keep = jnp.broadcast_to(keep, shape).reshape(-1)
-        frames, lengths = jnp.where(keep, frames, 0), jnp.where(keep, lengths, 0)
-    return Batch(log_probs if shape else log_probs[None], targets, frames, lengths)
+        frames, labels = jnp.where(keep, frames, 0), jnp.where(keep, labels, 0)
+    return Batch(log_probs if shape else log_probs[None], targets, frames, labels)
 
 
-def of_frames(
+def checked_log_probs(
     log_probs: Float[ArrayLike, "..."], blank: int, time_major: bool
 ) -> tuple[Float[Array, "..."], tuple[int, ...], int]:
-    """The log-probabilities, the shape of one value per sequence, (N,) or (), and the axis of the sequences."""
+    """Check log-probabilities. Also return the shape (N,) or () of the unreduced loss, and the axis of the batch."""
     log_probs = floating("log_probs", log_probs)
     if log_probs.ndim not in (2, 3):
         form = "(T, N, C)" if time_major else "(N, T, C)"
@@ -58,14 +60,14 @@ def of_frames(
     return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[axis],), axis
 
 
-def before_end(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
-    """Which of the places that there are belong to each sequence."""
+def length_mask(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
+    """True at the first `length` places of each sequence."""
     return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
-def per_sequence(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
-    """One integer for each sequence."""
-    array = jnp.asarray(lengths, None if np.size(lengths) else int)  # an empty list is floating
+def checked_lengths(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
+    """Check one length per sequence, and return them with a batch axis."""
+    array = jnp.asarray(lengths, None if np.size(lengths) else int)  # JAX makes an empty list floating
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"`{name}` has dtype {array.dtype}, but lengths are integers: use `astype(int)`.")
     if array.shape != shape and not (shape == () and array.shape == (1,)):
@@ -74,21 +76,27 @@ def per_sequence(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Arr
     return signed(array).reshape(-1)
 
 
-def _rows(targets: Integer[Array, "..."], lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences labels"]:
-    """The labels as a padded batch, from each of the forms they may come in."""
+def _padded_targets(targets: Integer[Array, "..."], shape: tuple[int, ...]) -> Int[Array, "sequences labels"]:
+    """Check the labels of a batch, or of one sequence, and return them with a batch axis."""
     targets = signed(targets)
     if targets.ndim == 1 and not shape:
         return targets[None]
     if targets.ndim == 2 and targets.shape[:1] == shape:
         return targets
-    if targets.ndim == 1 and shape:
-        return _unpacked(targets, lengths)
     wanted = f"({shape[0]}, S), or one axis with all labels one after another" if shape else "(S,), for one sequence"
     raise ValueError(f"`targets` has shape {targets.shape}, but must be {wanted}.")
 
 
-def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "sequences longest"]:
-    """Labels one after another, cut where the lengths say."""
+def without_concatenation(
+    targets: Integer[ArrayLike, "..."], lengths: Lengths, log_probs: Float[ArrayLike, "..."]
+) -> Integer[Array, "..."]:
+    """Split concatenated labels of a batch by their lengths, and return other labels as they are.
+
+    The longest length is a shape. The lengths must therefore be known outside the program that computes the loss.
+    """
+    targets = class_numbers(targets)
+    if targets.ndim != 1 or np.ndim(log_probs) != 3:
+        return targets
     try:
         ends = np.cumsum(np.asarray(lengths, int))
     except jax.errors.TracerArrayConversionError:
@@ -101,4 +109,5 @@ def _unpacked(targets: Int[Array, "labels"], lengths: Lengths) -> Int[Array, "se
     if total != targets.size or (sizes < 0).any():
         raise ValueError(f"`targets` has {targets.size} labels, but `target_lengths` add up to {total}.")
     places = (ends - sizes)[:, None] + np.arange(max(sizes, default=0))
+    # The places after a sequence's end hold labels of the next sequence, which the lengths exclude.
     return targets[np.minimum(places, max(total - 1, 0))] if total else jnp.zeros(places.shape, targets.dtype)

@@ -23,6 +23,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
 from jaxloss._core.arguments import filled, floating, mask
 from jaxloss._core.class_numbers import class_numbers, signed
 from jaxloss._core.dtypes import accumulator
+from jaxloss._core.program import program
 from jaxloss._core.types import Mask, Values
 from jaxloss._losses.classification import cross_entropy, log_softmax
 from jaxloss._ops.rows.mapped import in_chunks
@@ -54,6 +55,7 @@ class Kernels(NamedTuple):
         return list(itertools.accumulate((cluster.up.shape[1] for cluster in self.tail), initial=frequent))
 
 
+@program()
 def adaptive_losses(
     hidden: Float[ArrayLike, "..."],
     targets: Integer[ArrayLike, "..."],
@@ -82,6 +84,7 @@ def adaptive_losses(
     return in_chunks(_sorted_losses, math.prod(batch), chunk_size, *arrays)
 
 
+@program()
 def adaptive_log_prob(
     hidden: Float[ArrayLike, "..."], kernels: Kernels, *, dtype: DTypeLike | None = None
 ) -> Float[Array, "..."]:
@@ -92,6 +95,7 @@ def adaptive_log_prob(
     return jnp.concatenate([frequent, *within], -1)
 
 
+@program()
 def adaptive_predict(
     hidden: Float[ArrayLike, "..."],
     kernels: Kernels,

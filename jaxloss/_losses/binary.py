@@ -1,4 +1,4 @@
-"""Losses of yes or no, one answer or several."""
+"""Losses of binary classification: one yes-or-no label, or several, for each example."""
 
 from functools import partial
 
@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
 
 from jaxloss._core.arguments import filled, floats, has_axis, mask, paired, real, same_shape
-from jaxloss._core.autodiff import Tangent, along, nan_unless
+from jaxloss._core.autodiff import Tangent, along, nan_unless, value_or_nan
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
-from jaxloss._core.elementwise import TINY, mean_of_parts, softplus, times
+from jaxloss._core.elementwise import TINY, is_infinite, overflow_safe_mean, softplus, times
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Values, Weight
@@ -27,39 +28,40 @@ __all__ = [
 ]
 
 
+@program("weight")
 def binary_cross_entropy(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
     *,
-    weight: Real[ArrayLike, "..."] | None = None,
+    weight: Real[ArrayLike, "*#shape"] | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprised a predicted probability of yes is by the answer, in nats.
+    r"""Binary cross-entropy of probabilities, in nats.
 
     $$ \ell = -w \bigl( t \log x + (1 - t) \log (1 - x) \bigr) $$
 
-    Each logarithm is at least -100 and the gradient's denominator at least 1e-12, as in PyTorch: at a probability of
-    exactly 0 or 1 that is wrong, the loss is 100 and the gradient 1e12 in size. From logits,
-    [`binary_cross_entropy_with_logits`][jaxloss.binary_cross_entropy_with_logits] has neither limit.
+    As in PyTorch, each logarithm is at least -100 and the gradient's denominator is at least 1e-12. So a wrong
+    probability of exactly 0 or 1 has a loss of 100 and a gradient of magnitude 1e12. From logits, use
+    [`binary_cross_entropy_with_logits`][jaxloss.binary_cross_entropy_with_logits]: it has neither limit.
 
     Args:
-        predictions: $x$, probabilities in [0, 1], any shape.
-        targets: $t$, in [0, 1] or boolean, the same shape.
-        weight: $w$, broadcasting to that shape. It multiplies the losses and does not enter the mean's denominator;
-            `sample_weight` does both.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Probabilities $x$ in [0, 1], any shape.
+        targets: Labels $t$, booleans or probabilities in [0, 1], in the same shape.
+        weight: Factors $w$ of the losses, in any shape that broadcasts to the inputs' shape. They do not enter the
+            mean's denominator; `sample_weight` does.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A prediction or target outside [0, 1] makes them NaN, the
-        gradient too.
+        A scalar, or the losses in the inputs' shape. A prediction or target outside [0, 1] makes its loss and gradient
+        NaN.
 
     Raises:
-        ValueError: shapes that differ, a weight that does not broadcast.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ, or the weight does not broadcast.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.binary_cross_entropy(jnp.array([0.5, 0.9]), jnp.array([1.0, 1.0])):.4f}")
@@ -67,6 +69,7 @@ def binary_cross_entropy(
 
     Source: `torch.nn.BCELoss`.
     """
+    # Masked elements are filled with a probability whose logarithms are finite.
     predictions, targets, dtype = paired(predictions, targets, where, fill=0.5)
     valid = within(PROBABILITY, predictions=predictions) & within(PROBABILITY, targets=targets)
     losses = _clamped_cross_entropy(nan_unless(valid, predictions), targets)
@@ -74,7 +77,7 @@ def binary_cross_entropy(
 
 
 class BCELoss(Loss, fn=binary_cross_entropy):
-    """[`binary_cross_entropy`][jaxloss.binary_cross_entropy] and its options as one value."""
+    """Option object of [`binary_cross_entropy`][jaxloss.binary_cross_entropy]."""
 
     weight: Real[ArrayLike, "..."] | None = None
     reduction: Reduction = static("mean")
@@ -82,6 +85,10 @@ class BCELoss(Loss, fn=binary_cross_entropy):
 
 @jax.custom_jvp
 def _clamped_cross_entropy(x: Values, t: Values) -> Values:
+    """The binary cross-entropy of probabilities, with both logarithms at least -100.
+
+    PyTorch's gradient is not that of the clamped value, which would be 0 beyond the clamp.
+    """
     return -(t * jnp.maximum(jnp.log(x), -100.0) + (1 - t) * jnp.maximum(jnp.log1p(-x), -100.0))
 
 
@@ -95,36 +102,38 @@ def _clamped_cross_entropy_jvp(
     return -(t * log_x + (1 - t) * log_rest), slope * x_dot + (log_rest - log_x) * t_dot
 
 
+@program("weight", "pos_weight")
 def binary_cross_entropy_with_logits(
     logits: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
     *,
-    weight: Real[ArrayLike, "..."] | None = None,
-    pos_weight: Real[ArrayLike, "..."] | None = None,
+    weight: Real[ArrayLike, "*#shape"] | None = None,
+    pos_weight: Real[ArrayLike, "*#shape"] | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprised a sigmoid of the logit is by the answer, in nats.
+    r"""Binary cross-entropy of logits, through a sigmoid, in nats.
 
     $$ \ell = -w \bigl( p\, t \log \sigma(x) + (1 - t) \log \sigma(-x) \bigr) $$
 
     Args:
-        logits: $x$, log-odds, any shape. Infinite ones are certainty: right costs 0.
-        targets: $t$, in [0, 1] or boolean, the same shape.
-        weight: $w$, broadcasting to that shape. It multiplies the losses and does not enter the mean's denominator;
-            `sample_weight` does both.
-        pos_weight: $p$, broadcasting to that shape: how much more a yes counts, often one number per class.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        logits: Log-odds $x$, any shape. An infinite logit is certainty: it costs 0 where it is right.
+        targets: Labels $t$, booleans or probabilities in [0, 1], in the same shape.
+        weight: Factors $w$ of the losses, in any shape that broadcasts to the inputs' shape. They do not enter the
+            mean's denominator; `sample_weight` does.
+        pos_weight: Factors $p$ of the positive labels' term, in any shape that broadcasts to the inputs' shape. Often
+            there is one number per class.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes them NaN, the gradient too.
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes its loss and gradient NaN.
 
     Raises:
-        ValueError: shapes that differ, a weight that does not broadcast.
-        TypeError: logits that are not real and floating.
+        ValueError: The shapes differ, or a weight does not broadcast.
+        TypeError: The logits are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.binary_cross_entropy_with_logits(jnp.array([0.0, 2.0]), jnp.array([1.0, 1.0])):.4f}")
@@ -138,13 +147,14 @@ def binary_cross_entropy_with_logits(
 
 
 class BCEWithLogitsLoss(Loss, fn=binary_cross_entropy_with_logits):
-    """[`binary_cross_entropy_with_logits`][jaxloss.binary_cross_entropy_with_logits] and its options as one value."""
+    """Option object of [`binary_cross_entropy_with_logits`][jaxloss.binary_cross_entropy_with_logits]."""
 
     weight: Real[ArrayLike, "..."] | None = None
     pos_weight: Real[ArrayLike, "..."] | None = None
     reduction: Reduction = static("mean")
 
 
+@program()
 def soft_margin_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -153,23 +163,23 @@ def soft_margin_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The logistic loss of a score whose sign is the answer.
+    r"""Logistic loss of scores against labels of -1 and 1.
 
     $$ \ell = \log(1 + e^{-t x}) $$
 
     Args:
-        predictions: $x$, scores, any shape.
-        targets: $t$, -1 or 1, the same shape.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Scores $x$, any shape.
+        targets: Labels $t$, -1 or 1, in the same shape.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape, finite for scores of any size.
+        A scalar, or the losses in the inputs' shape. They are finite for scores of any size.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.soft_margin_loss(jnp.array([0.0, 2.0]), jnp.array([1, -1])):.4f}")
@@ -177,44 +187,47 @@ def soft_margin_loss(
 
     Source: `torch.nn.SoftMarginLoss`.
     """
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(SIGN, targets=targets)
     return reduce(softplus(-targets * predictions), reduction, where, sample_weight, dtype=dtype)
 
 
 class SoftMarginLoss(Loss, fn=soft_margin_loss):
-    """[`soft_margin_loss`][jaxloss.soft_margin_loss] and its options as one value."""
+    """Option object of [`soft_margin_loss`][jaxloss.soft_margin_loss]."""
 
     reduction: Reduction = static("mean")
 
 
+@program("weight")
 def multilabel_soft_margin_loss(
-    logits: Float[ArrayLike, "*shape"],
-    targets: Shaped[ArrayLike, "*shape"],
+    logits: Float[ArrayLike, "*batch classes"],
+    targets: Shaped[ArrayLike, "*batch classes"],
     *,
     weight: Real[ArrayLike, "..."] | None = None,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The mean over an example's classes of the binary cross-entropy of each.
+    r"""Binary cross-entropy of logits, averaged over the classes of each example, in nats.
 
     $$ \ell = -\frac1C \sum_c w_c \bigl( t_c \log \sigma(x_c) + (1 - t_c) \log \sigma(-x_c) \bigr) $$
 
     Args:
-        logits: $x$, (N..., C), log-odds.
-        targets: $t$, (N..., C), in [0, 1] or boolean.
-        weight: $w$, a weight for each class (C,), or broadcasting to (N..., C).
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an example is kept, (N...): see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each example counts, (N...): see [`reduce`][jaxloss.reduce].
+        logits: Log-odds $x$, shape (N..., C).
+        targets: Labels $t$, booleans or probabilities in [0, 1], shape (N..., C).
+        weight: A weight $w$ for each class, shape (C,), or factors in any shape that broadcasts to (N..., C).
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A target outside [0, 1] makes its example's loss and gradient NaN.
+        A scalar, or the losses of shape (N...). A target outside [0, 1] makes the loss and the gradient of its example
+        NaN.
 
     Raises:
-        ValueError: shapes that differ, a weight that does not broadcast, an empty class axis.
-        TypeError: logits that are not real and floating.
+        ValueError: The shapes differ, the weight does not broadcast, or the class axis is empty.
+        TypeError: The logits are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.multilabel_soft_margin_loss(jnp.array([[0.0, 2.0]]), jnp.array([[1, 1]])):.4f}")
@@ -227,12 +240,12 @@ def multilabel_soft_margin_loss(
     same_shape(logits=logits, targets=targets)
     keep = mask(where, logits.shape[:-1])
     losses = _binary_cross_entropy(filled(logits, keep, 0.0), filled(targets, keep, 0.0), None)
-    losses = mean_of_parts(_weighted(losses, weight), -1)[..., 0]
+    losses = overflow_safe_mean(_weighted(losses, weight), -1)[..., 0]
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
-    """[`multilabel_soft_margin_loss`][jaxloss.multilabel_soft_margin_loss] and its options as one value."""
+    """Option object of [`multilabel_soft_margin_loss`][jaxloss.multilabel_soft_margin_loss]."""
 
     weight: Real[ArrayLike, "..."] | None = None
     reduction: Reduction = static("mean")
@@ -240,35 +253,40 @@ class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
 
 def _binary_cross_entropy(logits: Values, targets: Values, pos_weight: Values | None) -> Values:
     """-p t log sigmoid(x) - (1 - t) log sigmoid(-x); NaN, derivatives included, where t is not in [0, 1]."""
-    sound = within(PROBABILITY, targets=targets)
-    yes = targets if pos_weight is None else pos_weight * targets
-    return _logistic(logits, yes, 1 - targets, sound)
+    valid = within(PROBABILITY, targets=targets)
+    positive = targets if pos_weight is None else pos_weight * targets
+    return _logistic(logits, positive, 1 - targets, valid)
 
 
 @jax.custom_jvp
-def _logistic(x: Values, yes: Values, no: Values, sound: Bool[Array, "..."]) -> Values:
-    """yes * softplus(-x) + no * softplus(x)."""
-    # softplus(x) = max(x, 0) + log1p(exp(-|x|)), and of -x alike: the logarithm is shared, the wrong side's |x| is
-    # all that is left, and nothing is subtracted.
-    losses = times(jnp.where(x < 0, yes, no), jnp.abs(x)) + (yes + no) * jnp.log1p(jnp.exp(-jnp.abs(x)))
-    return jnp.where(sound, losses, jnp.nan)
+def _logistic(x: Values, positive: Values, negative: Values, valid: Bool[Array, "..."]) -> Values:
+    """positive * softplus(-x) + negative * softplus(x)."""
+    # softplus(x) is max(x, 0) + log1p(exp(-|x|)). The logarithm is the same for x and -x, so that it is computed once.
+    # Of the two maxima one is |x| and the other is 0. All terms are positive, so that no digits cancel.
+    losses = times(jnp.where(x < 0, positive, negative), jnp.abs(x)) + (positive + negative) * jnp.log1p(
+        jnp.exp(-jnp.abs(x))
+    )
+    return value_or_nan(valid, losses)
 
 
 @partial(_logistic.defjvp, symbolic_zeros=True)
 def _logistic_jvp(
     primals: tuple[Values, Values, Values, Bool[Array, "..."]], tangents: tuple[Tangent, Tangent, Tangent, object]
 ) -> tuple[Values, Values]:
-    x, yes, no, sound = primals
+    x, positive, negative, valid = primals
 
-    def by_logit() -> Values:
+    def slope_by_logit() -> Values:
+        # The sigmoids of x and -x over one denominator. Neither is 1 minus the other, which would lose digits.
         small = jnp.exp(jnp.where(x < 0, x, -x))
-        slope = (no * jnp.where(x < 0, small, 1.0) - yes * jnp.where(x < 0, 1.0, small)) / (1 + small)
-        return nan_unless(sound, slope)
+        slope = (negative * jnp.where(x < 0, small, 1.0) - positive * jnp.where(x < 0, 1.0, small)) / (1 + small)
+        return nan_unless(valid, slope)
 
-    def cost(x: Values) -> Values:
-        return nan_unless(sound, jnp.where(jnp.isinf(x), 0.0, softplus(x)))
+    def slope_by_factor(x: Values) -> Values:
+        # An infinite logit is a certain answer. Its cost times a tangent of 0 must be 0 and not NaN.
+        return nan_unless(valid, jnp.where(is_infinite(x), 0.0, softplus(x)))
 
-    return _logistic(*primals), along(tangents[:3], by_logit, lambda: cost(-x), lambda: cost(x))
+    slopes = (slope_by_logit, lambda: slope_by_factor(-x), lambda: slope_by_factor(x))
+    return _logistic(*primals), along(tangents[:3], *slopes)
 
 
 def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:
@@ -277,7 +295,7 @@ def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:
 
 
 def _broadcast(name: str, weight: Real[ArrayLike, "..."] | None, like: Values) -> Values | None:
-    """A weight in the shape and dtype of what it multiplies, by NumPy's rules."""
+    """Broadcast a weight to the array that it multiplies by NumPy's rules, in that array's dtype."""
     if weight is None:
         return None
     weight = real(name, weight)

@@ -1,14 +1,15 @@
-"""Losses of one class among many."""
+"""Losses of classification: one class out of many for each example."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
-from jaxloss._core.arguments import floating, floats, has_axis
+from jaxloss._core.arguments import Number, floating, floats, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import expect, log_probabilities
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -19,6 +20,7 @@ from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_opti
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "log_softmax", "nll_loss"]
 
 
+@program("weight", label_smoothing=Number(at_least=0, at_most=1, off=0), z_loss=Number(off=0))
 def cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],
@@ -33,38 +35,44 @@ def cross_entropy(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprised a softmax over the logits is by the true class, in nats.
+    r"""Softmax cross-entropy of logits against class indices or probabilities, in nats.
 
     $$ \ell = -w_y \log \frac{e^{x_y}}{\sum_c e^{x_c}} \qquad\text{or}\qquad
        \ell = -\sum_c w_c\, t_c \log \frac{e^{x_c}}{\sum_k e^{x_k}} $$
 
-    With class numbers, the mean divides by the sum of the labels' class weights; with probabilities, by the number of
-    examples. The label's own term is left out of the sum (without labels the largest one) and added exactly, so the
-    loss keeps its digits where one class dominates and at any offset of the logits.
+    With class numbers, the mean divides by the sum of the labels' class weights. With probabilities, it divides by the
+    number of examples.
+
+    The loss keeps its digits where one class dominates, and at any offset of the logits: the sum of exponentials leaves
+    the label's term out, and the term is added exactly. Probabilities have no label, so their sum leaves the largest
+    term out.
 
     Args:
-        logits: (N..., C), unnormalised log-probabilities. A logit of -inf rules its class out.
-        targets: class numbers (N...), integers of any dtype; or probabilities (N..., C), floating.
-        weight: (C,), a weight for each class.
-        ignore_index: examples with this class number are left out, like those that `where` leaves out. With
-            probabilities it must be negative, and `where` leaves examples out.
-        label_smoothing: s in [0, 1]; the target becomes (1 - s) times itself plus s / C on every class.
-        z_loss: adds `z_loss * logsumexp(logits)**2` to each kept example, whatever its class weight (Chowdhery et al.).
-        axis: of the classes, in `logits`.
-        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds C
-            consecutive ones: of `logits`, probabilities and `weight`. Class numbers count from the first one of all.
-            Devices exchange a few numbers per example, and return the same: see [Past one device](../scaling.md).
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an example is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
+        logits: Unnormalised log-probabilities, shape (N..., C). A logit of -inf rules its class out.
+        targets: Class numbers (indices from 0), shape (N...), integers of any dtype; or probabilities, shape (N..., C),
+            floating.
+        weight: A weight for each class, shape (C,).
+        ignore_index: Examples with this class number are masked, in addition to those that `where` masks. With
+            probabilities it must be negative, and only `where` masks examples.
+        label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / C for every class.
+        z_loss: The factor of `logsumexp(logits)**2`, which is added to the loss of each unmasked example. Class weights
+            do not scale this term (Chowdhery et al.).
+        axis: The class axis of `logits`.
+        axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over. Each device holds C
+            consecutive classes of `logits`, of the probabilities and of `weight`. Class numbers count from the first
+            class of all devices. The devices exchange a few numbers per example and return the same result. See
+            [Multiple devices](../scaling.md).
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A label out of range, or a probability outside [0, 1], makes its example's loss
-        and gradient NaN.
+        A scalar, or the losses of shape (N...). A label out of range, or a probability outside [0, 1], makes the loss
+        and the gradient of its example NaN.
 
     Raises:
-        ValueError: shapes that do not match, an empty class axis, an option out of range.
-        TypeError: logits that are not real and floating, targets that are neither integers nor floating.
+        ValueError: Shapes do not match, the class axis is empty, or an option is out of range.
+        TypeError: The logits are not real and floating, or the targets are neither integers nor floating.
 
     Examples:
         >>> logits = jnp.array([[2.0, 0.5], [0.5, 2.0], [0.0, 0.0]])
@@ -88,7 +96,7 @@ def cross_entropy(
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
-    """[`cross_entropy`][jaxloss.cross_entropy] and its options as one value."""
+    """Option object of [`cross_entropy`][jaxloss.cross_entropy]."""
 
     weight: Real[ArrayLike, "classes"] | None = None
     ignore_index: int = static(-100)
@@ -114,28 +122,29 @@ def _reduced(
     return reduce(jnp.squeeze(losses, axis), reduction, keep, sample_weight, count=count, dtype=dtype)
 
 
+@program()
 def log_softmax(
-    logits: Float[ArrayLike, "..."], *, axis: int = -1, axis_name: AxisName | None = None
-) -> Float[Array, "..."]:
-    r"""The log-probability of every class, from logits: what `nll_loss`, `kl_div` and `ctc_loss` take.
+    logits: Float[ArrayLike, "*shape"], *, axis: int = -1, axis_name: AxisName | None = None
+) -> Float[Array, "*shape"]:
+    r"""Log-probabilities of all classes from logits, the input of `nll_loss`, `kl_div` and `ctc_loss`.
 
     $$ \log p_c = x_c - \log \sum_k e^{x_k} $$
 
-    It is `jax.nn.log_softmax` with more digits and in less memory: a class that dominates keeps the digits of its
-    distance from 0, and a gradient starts again from the logits, where that of JAX holds two arrays of their size.
+    The value is more accurate than that of `jax.nn.log_softmax`: a dominant class keeps the digits of its distance from
+    0. The gradient takes less memory: it is computed from the logits, where JAX stores two arrays of their size.
 
     Args:
-        logits: unnormalised log-probabilities. A logit of -inf rules its class out.
-        axis: of the classes.
-        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, as in
+        logits: Unnormalised log-probabilities. A logit of -inf rules its class out.
+        axis: The class axis.
+        axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over, as in
             [`cross_entropy`][jaxloss.cross_entropy].
 
     Returns:
         The log-probabilities, in the logits' shape and dtype.
 
     Raises:
-        ValueError: an empty class axis, or none.
-        TypeError: logits that are not real and floating.
+        ValueError: The class axis is empty, or the logits have no such axis.
+        TypeError: The logits are not real and floating.
 
     Examples:
         >>> print(jaxloss.log_softmax(jnp.array([20.0, 0.0])))
@@ -148,6 +157,7 @@ def log_softmax(
     return log_softmax_op.log_softmax(logits, classes).astype(logits.dtype)
 
 
+@program("weight")
 def nll_loss(
     log_probs: Float[ArrayLike, "..."],
     targets: Integer[ArrayLike, "..."],
@@ -159,30 +169,30 @@ def nll_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""Minus the log-probability given to the true class.
+    r"""Negative log-probability of the true class, in nats.
 
     $$ \ell = -w_y \log p_y $$
 
-    The mean divides by the sum of the labels' class weights. From logits, [`cross_entropy`][jaxloss.cross_entropy] is
-    more exact than this after a log-softmax.
+    The mean divides by the sum of the labels' class weights. From logits, use [`cross_entropy`][jaxloss.cross_entropy]:
+    it is more exact than this loss after a log-softmax.
 
     Args:
-        log_probs: (N..., C), log-probabilities; not checked to be normalised.
-        targets: class numbers (N...), integers of any dtype.
-        weight: (C,), a weight for each class.
-        ignore_index: examples with this class number are left out, like those that `where` leaves out.
-        axis: of the classes, in `log_probs`.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an example is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each example counts: see [`reduce`][jaxloss.reduce].
+        log_probs: Log-probabilities, shape (N..., C). They are not checked to be normalised.
+        targets: Class numbers (indices from 0), shape (N...), integers of any dtype.
+        weight: A weight for each class, shape (C,).
+        ignore_index: Examples with this class number are masked, in addition to those that `where` masks.
+        axis: The class axis of `log_probs`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A label out of range makes its loss and gradient NaN; a true class of
+        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN. A true class of
         probability 0 has the loss inf.
 
     Raises:
-        ValueError: shapes that do not match, an empty class axis.
-        TypeError: log-probabilities that are not real and floating, targets that are not integers.
+        ValueError: Shapes do not match, or the class axis is empty.
+        TypeError: The log-probabilities are not real and floating, or the targets are not integers.
 
     Examples:
         >>> log_probs = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
@@ -204,7 +214,7 @@ def nll_loss(
 
 
 class NLLLoss(Loss, fn=nll_loss):
-    """[`nll_loss`][jaxloss.nll_loss] and its options as one value."""
+    """Option object of [`nll_loss`][jaxloss.nll_loss]."""
 
     weight: Real[ArrayLike, "classes"] | None = None
     ignore_index: int = static(-100)

@@ -1,4 +1,4 @@
-"""Distances and similarities of vectors, and the losses made of them."""
+"""Distances and similarities of vectors, and losses of embeddings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._core.arguments import broadcast_shape, filled, floats, mask, option
+from jaxloss._core.arguments import Number, broadcast_shape, filled, floats, mask, option
 from jaxloss._core.domains import SIGN, expect
 from jaxloss._core.elementwise import TINY, clamp_min
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
-from jaxloss._ops.vectors.xla import cosine, distance
+from jaxloss._ops.vectors import cosine, distance
 
 __all__ = [
     "CosineEmbeddingLoss",
@@ -31,31 +32,33 @@ __all__ = [
 Distance = Callable[[Values, Values], Values]
 
 
+@program(eps=Number())
 def pairwise_distance(
-    a: Float[ArrayLike, "..."],
-    b: Float[ArrayLike, "..."],
+    a: Float[ArrayLike, "*#shape"],
+    b: Float[ArrayLike, "*#shape"],
     *,
     p: float = 2.0,
     eps: Scalar = 1e-6,
     keepdims: bool = False,
 ) -> Float[Array, "..."]:
-    r"""The p-norm of the difference of two vectors, over the last axis.
+    r"""Distance between vectors: the p-norm of their difference over the last axis.
 
     $$ d = \lVert a - b + \epsilon \rVert_p $$
 
     Args:
-        a: vectors (..., D).
-        b: vectors (..., D), or of a shape that broadcasts with that of `a`.
-        p: any real number. 0 counts the components that differ, inf and -inf take the largest and the smallest.
-        eps: added to every component of the difference.
-        keepdims: whether the last axis stays, with size 1.
+        a: Vectors, shape (..., D).
+        b: Vectors, shape (..., D), or any shape that broadcasts with the shape of `a`.
+        p: The order of the norm, any real number. 0 counts the components that differ. inf and -inf give the largest
+            and the smallest magnitude.
+        eps: A number added to every component of the difference.
+        keepdims: Whether the last axis remains, with size 1.
 
     Returns:
-        The distances (...), in the inputs' dtype. The gradient at a distance of 0 is 0.
+        The distances, shape (...), in the inputs' dtype. The gradient at a distance of 0 is 0.
 
     Raises:
-        ValueError: shapes that do not broadcast or have no axis.
-        TypeError: vectors that are not real and floating.
+        ValueError: The shapes do not broadcast, or have no axis.
+        TypeError: The vectors are not real and floating.
 
     Examples:
         >>> a, b = jnp.array([[0.0, 0.0], [3.0, 0.0]]), jnp.array([3.0, 4.0])
@@ -68,29 +71,30 @@ def pairwise_distance(
     a, b = _aligned(a, b)
     if a.ndim == 0:
         raise ValueError("`a` and `b` have no axes, but a vector has one.")
-    distances = distance(a, b, option("eps", eps, like), p)
+    distances = distance(a, b, jnp.asarray(eps, like.dtype), p)
     return (distances[..., None] if keepdims else distances).astype(dtype)
 
 
+@program(eps=Number(at_least=0))
 def cosine_similarity(
-    a: Float[ArrayLike, "..."], b: Float[ArrayLike, "..."], *, axis: int = -1, eps: Scalar = 1e-8
+    a: Float[ArrayLike, "*#shape"], b: Float[ArrayLike, "*#shape"], *, axis: int = -1, eps: Scalar = 1e-8
 ) -> Float[Array, "..."]:
-    r"""The cosine of the angle between two vectors.
+    r"""Cosine of the angle between two vectors.
 
     $$ \cos = \frac{a \cdot b}{\max(\lVert a \rVert, \epsilon) \max(\lVert b \rVert, \epsilon)} $$
 
     Args:
-        a: vectors.
-        b: vectors, of the same shape or one that broadcasts with it.
-        axis: of the components, once the shapes are broadcast.
-        eps: the least norm: a vector of zeros has a cosine of 0 with any other.
+        a: Vectors, any shape with at least one axis.
+        b: Vectors, in the same shape or one that broadcasts with it.
+        axis: The axis of the components in the broadcast shape.
+        eps: The least norm. It makes the cosine of a vector of zeros with any other 0.
 
     Returns:
         The cosines, in the broadcast shape without `axis` and in the inputs' dtype.
 
     Raises:
-        ValueError: shapes that do not broadcast or lack the axis.
-        TypeError: vectors that are not real and floating.
+        ValueError: The shapes do not broadcast, or lack the axis.
+        TypeError: The vectors are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.cosine_similarity(jnp.array([1.0, 0.0]), jnp.array([1.0, 1.0])):.4f}")
@@ -104,40 +108,43 @@ def cosine_similarity(
         raise ValueError(f"`axis` is {axis}, but the vectors broadcast to {a.ndim} axes.")
     size = max(a.shape[axis], b.shape[axis])
     a, b = (jnp.repeat(x, size, axis) if x.shape[axis] < size else x for x in (a, b))
-    cosines = cosine(a, b, option("eps", eps, like, at_least=0), 0.0, axis)
+    cosines = cosine(a, b, jnp.asarray(eps, like.dtype), 0.0, axis)
     return jnp.squeeze(cosines, axis).astype(dtype)
 
 
+@program(margin=Number())
 def cosine_embedding_loss(
-    embeddings1: Float[ArrayLike, "..."],
-    embeddings2: Float[ArrayLike, "..."],
-    targets: Shaped[ArrayLike, "..."],
+    embeddings1: Float[ArrayLike, "*#batch #width"],
+    embeddings2: Float[ArrayLike, "*#batch #width"],
+    targets: Shaped[ArrayLike, "*batch"],
     *,
     margin: Scalar = 0.0,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How far the angle between two vectors is from closed, where they are alike, or from open, where they are not.
+    r"""Cosine loss of vector pairs: similar pairs should have a cosine of 1, dissimilar pairs at most the margin.
 
     $$ \ell = \begin{cases} 1 - \cos & y = 1 \\ \max(0, {\cos} - m) & y = -1 \end{cases} \qquad
        \cos = \frac{a \cdot b}{\sqrt{(\lVert a \rVert^2 + 10^{-12}) (\lVert b \rVert^2 + 10^{-12})}} $$
 
     Args:
-        embeddings1: $a$, (N..., D).
-        embeddings2: $b$, (N..., D), or of a shape that broadcasts with it, with as many axes.
-        targets: $y$, (N...), 1 for alike or -1. Any other number has the loss 0, as in PyTorch.
-        margin: $m$, the cosine, in [-1, 1], that unlike vectors may have.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where a pair is kept, (N...): see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each pair counts, (N...): see [`reduce`][jaxloss.reduce].
+        embeddings1: First vectors $a$, shape (N..., D).
+        embeddings2: Second vectors $b$, shape (N..., D), or any shape with the same number of axes that broadcasts with
+            the first.
+        targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, shape (N...). Any other number has the
+            loss 0, as in PyTorch.
+        margin: The largest cosine $m$ at which dissimilar vectors have no loss, in [-1, 1].
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the pairs that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each pair, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). Vectors of zeros have a cosine of 0.
+        A scalar, or the losses of shape (N...). Vectors of zeros have a cosine of 0.
 
     Raises:
-        ValueError: shapes that do not match.
-        TypeError: embeddings that are not real and floating.
+        ValueError: Shapes do not match.
+        TypeError: The embeddings are not real and floating.
 
     Examples:
         >>> first, second = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([[0.0, 1.0], [1.0, 1.0]])
@@ -151,26 +158,28 @@ def cosine_embedding_loss(
     if targets.shape != shape:
         raise ValueError(f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}.")
     keep = mask(where, shape)
-    given = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
+    # The vectors keep the dtype of the inputs, because a copy in the dtype of the maths would be as large as they are.
+    first, second = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
     targets = filled(targets, keep, 1.0)
     expect(SIGN, targets=targets)
-    angle = cosine(*given, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
-    apart = clamp_min(angle - option("margin", margin, a))
-    losses = jnp.where(targets == 1, 1 - angle, jnp.where(targets == -1, apart, 0.0))
+    cosines = cosine(first, second, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
+    dissimilar = clamp_min(cosines - jnp.asarray(margin, a.dtype))
+    losses = jnp.where(targets == 1, 1 - cosines, jnp.where(targets == -1, dissimilar, 0.0))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class CosineEmbeddingLoss(Loss, fn=cosine_embedding_loss):
-    """[`cosine_embedding_loss`][jaxloss.cosine_embedding_loss] and its options as one value."""
+    """Option object of [`cosine_embedding_loss`][jaxloss.cosine_embedding_loss]."""
 
     margin: Scalar = 0.0
     reduction: Reduction = static("mean")
 
 
+@program(margin=Number(above=0), eps=Number())
 def triplet_margin_loss(
-    anchor: Float[ArrayLike, "..."],
-    positive: Float[ArrayLike, "..."],
-    negative: Float[ArrayLike, "..."],
+    anchor: Float[ArrayLike, "*#batch #width"],
+    positive: Float[ArrayLike, "*#batch #width"],
+    negative: Float[ArrayLike, "*#batch #width"],
     *,
     margin: Scalar = 1.0,
     p: float = 2.0,
@@ -180,44 +189,46 @@ def triplet_margin_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""By how much an anchor fails to be closer to its positive than to its negative by the margin.
+    r"""Triplet loss: an anchor should be closer to its positive than to its negative by the margin.
 
     $$ \ell = \max(0, d(a, p) - d(a, n) + m) $$
 
     Args:
-        anchor: $a$, (N..., D).
-        positive: $p$, (N..., D): vectors that should be near the anchors.
-        negative: $n$, (N..., D): vectors that should be far from them. The three broadcast, with as many axes.
-        margin: $m$, above 0, in the units of the distance.
-        p: of the norm: see [`pairwise_distance`][jaxloss.pairwise_distance].
-        eps: added to every component of a difference.
-        swap: whether the positive's distance to the negative stands in where it is smaller than the anchor's.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where a triplet is kept, (N...): see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each triplet counts, (N...): see [`reduce`][jaxloss.reduce].
+        anchor: Anchors $a$, shape (N..., D).
+        positive: Positives $p$, shape (N..., D): vectors that should be close to the anchors.
+        negative: Negatives $n$, shape (N..., D): vectors that should be far from the anchors. The three arrays have the
+            same number of axes and broadcast.
+        margin: The margin $m$, above 0, in the units of the distance.
+        p: The order of the norm. See [`pairwise_distance`][jaxloss.pairwise_distance].
+        eps: A number added to every component of a difference.
+        swap: Whether the distance from the positive to the negative replaces the anchor's where it is smaller.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the triplets that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each triplet, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). At equality with the margin the gradient passes, as in PyTorch.
+        A scalar, or the losses of shape (N...). Where the distances differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
-        ValueError: shapes that do not broadcast, a margin that is not above 0.
-        TypeError: vectors that are not real and floating.
+        ValueError: The shapes do not broadcast, or the margin is not above 0.
+        TypeError: The vectors are not real and floating.
 
     Examples:
         >>> anchor, positive, negative = jnp.zeros((1, 2)), jnp.array([[0.3, 0.4]]), jnp.array([[0.6, 0.8]])
         >>> print(f"{jaxloss.triplet_margin_loss(anchor, positive, negative):.4f}")
         0.5000
 
-    Source: `torch.nn.TripletMarginLoss`; Balntas et al., "Learning Local Feature Descriptors with Triplets and
-    Shallow Convolutional Neural Networks", 2016.
+    Source: `torch.nn.TripletMarginLoss`; Balntas et al., "Learning Local Feature Descriptors with Triplets and Shallow
+    Convolutional Neural Networks", 2016.
     """
     (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
-    own = partial(distance, eps=option("eps", eps, like), p=p)
-    return _triplet(anchor, positive, negative, own, margin, swap, reduction, where, sample_weight)
+    norm = partial(distance, eps=jnp.asarray(eps, like.dtype), p=p)
+    return _triplet(anchor, positive, negative, norm, margin, swap, reduction, where, sample_weight)
 
 
 class TripletMarginLoss(Loss, fn=triplet_margin_loss):
-    """[`triplet_margin_loss`][jaxloss.triplet_margin_loss] and its options as one value."""
+    """Option object of [`triplet_margin_loss`][jaxloss.triplet_margin_loss]."""
 
     margin: Scalar = 1.0
     p: float = static(2.0)
@@ -227,9 +238,9 @@ class TripletMarginLoss(Loss, fn=triplet_margin_loss):
 
 
 def triplet_margin_with_distance_loss(
-    anchor: Float[ArrayLike, "..."],
-    positive: Float[ArrayLike, "..."],
-    negative: Float[ArrayLike, "..."],
+    anchor: Float[ArrayLike, "*#shape"],
+    positive: Float[ArrayLike, "*#shape"],
+    negative: Float[ArrayLike, "*#shape"],
     *,
     distance_function: Distance | None = None,
     margin: Scalar = 1.0,
@@ -238,29 +249,31 @@ def triplet_margin_with_distance_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""By how much an anchor fails to be closer to its positive than to its negative, by a distance of your own.
+    r"""Triplet loss with any distance function: an anchor should be closer to its positive than to its negative.
 
     $$ \ell = \max(0, d(a, p) - d(a, n) + m) $$
 
     Args:
-        anchor: $a$, (N..., D), or whatever the distance takes.
-        positive: $p$, like the anchors: what should be near them.
-        negative: $n$, like the anchors: what should be far from them. The three broadcast, with as many axes.
-        distance_function: takes two batches and returns a distance for each pair, of shape (N...);
-            [`pairwise_distance`][jaxloss.pairwise_distance] if not given.
-        margin: $m$, above 0, in the units of the distance.
-        swap: whether the positive's distance to the negative stands in where it is smaller than the anchor's.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where a triplet is kept, in the shape of the distances: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each triplet counts, shaped alike: see [`reduce`][jaxloss.reduce].
+        anchor: Anchors $a$, shape (N..., D), or any shape that the distance function takes.
+        positive: Positives $p$, shaped like the anchors: examples that should be close to the anchors.
+        negative: Negatives $n$, shaped like the anchors: examples that should be far from the anchors. The three arrays
+            have the same number of axes and broadcast.
+        distance_function: A function that takes two batches and returns one distance per pair, shape (N...). If None,
+            it is [`pairwise_distance`][jaxloss.pairwise_distance].
+        margin: The margin $m$, above 0, in the units of the distance.
+        swap: Whether the distance from the positive to the negative replaces the anchor's where it is smaller.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the triplets that take part, in the distances' shape. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each triplet, in the distances' shape. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). At equality with the margin the gradient passes, as in PyTorch.
+        A scalar, or the losses of shape (N...). Where the distances differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
-        ValueError: shapes that do not broadcast, a margin that is not above 0, distances of a shape that does not
-            begin that of the vectors.
-        TypeError: vectors that are not real and floating.
+        ValueError: The shapes do not broadcast, the margin is not above 0, or the distances' shape is not the beginning
+            of the vectors' shape.
+        TypeError: The vectors are not real and floating.
 
     Examples:
         >>> anchor, positive, negative = jnp.zeros((1, 2)), jnp.array([[0.3, 0.4]]), jnp.array([[0.6, 0.8]])
@@ -283,15 +296,17 @@ def triplet_margin_with_distance_loss(
             sample_weight=sample_weight,
         )
     (like, *_), _ = floats(anchor=anchor, positive=positive, negative=negative)
+    margin = option("margin", margin, like, above=0)
 
-    def own(a: Values, b: Values) -> Values:
+    def widened(a: Values, b: Values) -> Values:
+        """The given distance, in the dtype of the maths: float32 for low-precision vectors."""
         return distance_function(a.astype(like.dtype), b.astype(like.dtype))
 
-    return _triplet(anchor, positive, negative, own, margin, swap, reduction, where, sample_weight)
+    return _triplet(anchor, positive, negative, widened, margin, swap, reduction, where, sample_weight)
 
 
 class TripletMarginWithDistanceLoss(Loss, fn=triplet_margin_with_distance_loss):
-    """[`triplet_margin_with_distance_loss`][jaxloss.triplet_margin_with_distance_loss] and its options as one value."""
+    """Option object of [`triplet_margin_with_distance_loss`][jaxloss.triplet_margin_with_distance_loss]."""
 
     distance_function: Distance | None = static(None)
     margin: Scalar = 1.0
@@ -300,9 +315,9 @@ class TripletMarginWithDistanceLoss(Loss, fn=triplet_margin_with_distance_loss):
 
 
 def _triplet(
-    anchor: Float[ArrayLike, "..."],
-    positive: Float[ArrayLike, "..."],
-    negative: Float[ArrayLike, "..."],
+    anchor: Float[ArrayLike, "*#shape"],
+    positive: Float[ArrayLike, "*#shape"],
+    negative: Float[ArrayLike, "*#shape"],
     measure: Distance,
     margin: Scalar,
     swap: bool,
@@ -310,25 +325,26 @@ def _triplet(
     where: Mask | None,
     sample_weight: Weight | None,
 ) -> Float[Array, "..."]:
+    """The triplet loss for any distance, shared by both public functions."""
     (like, *_), dtype = floats(anchor=anchor, positive=positive, negative=negative)
-    margin = option("margin", margin, like, above=0)
     vectors = [jnp.asarray(array) for array in (anchor, positive, negative)]
     common = broadcast_shape(anchor=vectors[0], positive=vectors[1], negative=vectors[2])
     shape = jax.eval_shape(measure, *[jax.ShapeDtypeStruct(common, like.dtype)] * 2).shape
     if shape != common[: len(shape)]:
         raise ValueError(
-            f"`distance_function` returns shape {shape} for inputs of shape {common}, which must begin so."
+            f"`distance_function` returns shape {shape} for inputs of shape {common}, but must return one distance per "
+            f"pair, such as {common[:-1]}."
         )
     keep = mask(where, shape)
     first, second, third = (filled(array, keep, 0.0) for array in vectors)
     near, far = measure(first, second), measure(first, third)
     if swap:
         far = jnp.minimum(far, measure(second, third))
-    return reduce(clamp_min(near - far + margin), reduction, where, sample_weight, dtype=dtype)
+    return reduce(clamp_min(near - far + jnp.asarray(margin, like.dtype)), reduction, where, sample_weight, dtype=dtype)
 
 
-def _aligned(a: Float[ArrayLike, "..."], b: Float[ArrayLike, "..."]) -> tuple[Values, Values]:
-    """Both with as many axes, which broadcast by NumPy's rules."""
+def _aligned(a: Float[ArrayLike, "*#shape"], b: Float[ArrayLike, "*#shape"]) -> tuple[Values, Values]:
+    """Give two arrays the same number of axes, by NumPy's rules, and check that they broadcast."""
     a, b = jnp.asarray(a), jnp.asarray(b)
     try:
         ndim = len(jnp.broadcast_shapes(a.shape, b.shape))

@@ -1,4 +1,4 @@
-"""Losses of a predicted distribution against the number that was drawn: minus the logarithm of its likelihood."""
+"""Negative log-likelihoods of observed numbers under predicted distributions."""
 
 import math
 from functools import partial
@@ -7,19 +7,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
 
-from jaxloss._core.arguments import filled, floats, mask, option, paired
+from jaxloss._core.arguments import Number, filled, floats, mask, paired
 from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import NOT_NEGATIVE, expect
 from jaxloss._core.dtypes import limits
-from jaxloss._core.elementwise import times_log
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._ops.elementwise import clamped_variance, half_square_over, stirling_logs, times_log
 
 __all__ = ["GaussianNLLLoss", "PoissonNLLLoss", "gaussian_nll_loss", "poisson_nll_loss"]
 
 
+@program(eps=Number())
 def poisson_nll_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -31,27 +33,27 @@ def poisson_nll_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprised a Poisson distribution of the predicted rate is by a count, in nats.
+    r"""Negative log-likelihood of counts under Poisson distributions with predicted rates, in nats.
 
-    $$ \ell = e^x - t x \qquad\text{or, of a rate,}\qquad \ell = x - t \log(x + \epsilon) $$
+    $$ \ell = e^x - t x \qquad\text{or, with rates as predictions,}\qquad \ell = x - t \log(x + \epsilon) $$
 
     Args:
-        predictions: $x$, the logarithm of the rate, or the rate itself (at least 0) if not `log_input`.
-        targets: $t$, counts of at least 0, the same shape.
-        log_input: whether the predictions are logarithms.
-        full: adds Stirling's approximation of log(t!), $t \log t - t + \frac12 \log 2 \pi t$, where t > 1.
-        eps: keeps the logarithm of a rate of 0 finite.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Logarithms $x$ of the rates, any shape; or the rates, at least 0, if `log_input` is False.
+        targets: Counts $t$ of at least 0, in the same shape.
+        log_input: Whether the predictions are logarithms.
+        full: Whether to add Stirling's approximation of log(t!), $t \log t - t + \frac12 \log 2 \pi t$, where t > 1.
+        eps: A number added to the rate inside the logarithm. It keeps the logarithm of a rate of 0 finite.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. A log-rate of -inf is taken for the dtype's lowest number, so that
-        it costs 0 for a count of 0. A rate below `-eps` is NaN, gradient included.
+        A scalar, or the losses in the inputs' shape. A log-rate of -inf is replaced by the dtype's lowest number, so
+        that it costs 0 for a count of 0. A rate below `-eps` makes its loss and gradient NaN.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(f"{jaxloss.poisson_nll_loss(jnp.array([0.0, 1.0]), jnp.array([0.0, 3.0])):.4f}")
@@ -59,16 +61,17 @@ def poisson_nll_loss(
 
     Source: `torch.nn.PoissonNLLLoss`.
     """
+    # Masked rates and counts are filled with 1, whose logarithms are finite.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(NOT_NEGATIVE, targets=targets)
     if log_input:
         rates, log_rates = jnp.exp(predictions), predictions
     else:
         expect(NOT_NEGATIVE, predictions=predictions)
-        rates, log_rates = predictions, _log_plus(predictions, option("eps", eps, predictions))
+        rates, log_rates = predictions, _log_plus(predictions, jnp.asarray(eps, predictions.dtype))
     if full:
-        # Stirling's t log t - t goes into the product with t, where large terms do not meet as inf - inf.
-        log_counts, counted = _log_counts(targets)
+        # The terms t log t - t join the product with t: for large counts they would overflow and meet as inf - inf.
+        log_counts, counted = stirling_logs(targets)
         rates = rates + (log_counts + counted * math.log(2 * math.pi)) / 2
         log_rates = log_rates - (log_counts - counted)
     losses = rates - times_log(targets, log_rates)
@@ -76,28 +79,13 @@ def poisson_nll_loss(
 
 
 @jax.custom_jvp
-def _log_counts(counts: Values) -> tuple[Values, Values]:
-    """The logarithm of a count, and 1; or both 0, derivatives too, up to a count of 1."""
-    above = jnp.maximum(counts, 1.0)
-    return jnp.log(above), jnp.minimum(jnp.ceil(above - 1), 1.0)  # no selects, which XLA's CPU fuses with no sum
-
-
-@_log_counts.defjvp
-def _log_counts_jvp(
-    primals: tuple[Values], tangents: tuple[Values]
-) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
-    log_counts, counted = _log_counts(*primals)
-    # The tangent is divided, and not the 1: of a large count that would be of subnormal size.
-    return (log_counts, counted), (counted * (tangents[0] / jnp.maximum(primals[0], 1.0)), jnp.zeros_like(counted))
-
-
-@jax.custom_jvp
 def _log_plus(x: Values, eps: Values) -> Values:
-    """log(x + eps), with what rounding takes from the sum; NaN, derivative included, where the sum is negative."""
+    """log(x + eps) without the rounding error of the sum; NaN, derivative included, where the sum is negative."""
     total = x + eps
-    of_eps = total - x
-    lost = (x - (total - of_eps)) + (eps - of_eps)
-    return jnp.log(total) + lost / jnp.maximum(total, limits(x.dtype).tiny)
+    # Knuth's exact error of a rounded sum. Its effect on the logarithm is added as the first term of the Taylor series.
+    rounded_eps = total - x
+    error = (x - (total - rounded_eps)) + (eps - rounded_eps)
+    return jnp.log(total) + error / jnp.maximum(total, limits(x.dtype).tiny)
 
 
 @partial(_log_plus.defjvp, symbolic_zeros=True)
@@ -108,7 +96,7 @@ def _log_plus_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tange
 
 
 class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
-    """[`poisson_nll_loss`][jaxloss.poisson_nll_loss] and its options as one value."""
+    """Option object of [`poisson_nll_loss`][jaxloss.poisson_nll_loss]."""
 
     log_input: bool = static(True)
     full: bool = static(False)
@@ -116,6 +104,7 @@ class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
     reduction: Reduction = static("mean")
 
 
+@program(eps=Number(above=0))
 def gaussian_nll_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "..."],
@@ -127,28 +116,28 @@ def gaussian_nll_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprised a normal distribution of the predicted mean and variance is by a number, in nats.
+    r"""Negative log-likelihood of numbers under normal distributions with predicted means and variances, in nats.
 
     $$ \ell = \frac12 \Bigl( \log v + \frac{(x - t)^2}{v} \Bigr), \qquad v = \max(\text{var}, \epsilon) $$
 
     Args:
-        predictions: $x$, the means, any shape.
-        targets: $t$, the same shape, or lacking leading axes of it.
-        var: variances of at least 0, in the square of the predictions' units: the same shape; or lacking the last
-            axis; or with axes of size 1; or one number.
-        full: adds $\frac12 \log 2 \pi$.
-        eps: above 0, the least variance. The clamp is not differentiated: the gradient is taken at the clamped value
-            and reaches a clamped variance, which would otherwise never leave the clamp.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Means $x$, any shape.
+        targets: Observed numbers $t$, in the same shape, or without some of its leading axes.
+        var: Variances of at least 0, in the square of the predictions' units. They have the predictions' shape, or lack
+            its last axis, or have axes of size 1, or are one number.
+        full: Whether to add the constant $\frac12 \log 2 \pi$.
+        eps: The least variance, above 0. The clamp is not differentiated: the gradient is that of the clamped value,
+            and it reaches a clamped variance, which would otherwise never leave the clamp.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the predictions' shape. A negative variance has a loss and gradient of NaN.
+        A scalar, or the losses in the predictions' shape. A negative variance makes its loss and gradient NaN.
 
     Raises:
-        ValueError: shapes that do not fit, an `eps` that is not above 0.
-        TypeError: predictions or variances that are not real and floating.
+        ValueError: The shapes do not fit, or `eps` is not above 0.
+        TypeError: The predictions or the variances are not real and floating.
 
     Examples:
         >>> means, variances = jnp.array([0.0, 1.0]), jnp.array([1.0, 4.0])
@@ -161,17 +150,19 @@ def gaussian_nll_loss(
     (predictions, targets, var), dtype = floats(predictions=predictions, targets=targets, var=var)
     shape, keep = predictions.shape, mask(where, predictions.shape)
     if targets.shape != shape[predictions.ndim - targets.ndim :]:
-        raise ValueError(f"`targets` has shape {targets.shape}, but `predictions` ends in no such shape: {shape}.")
+        raise ValueError(
+            f"`targets` has shape {targets.shape}, but must have the predictions' {shape}, or lack leading axes of it."
+        )
     targets = jnp.broadcast_to(targets, shape)
-    var = _variance(var, shape, option("eps", eps, predictions, above=0), keep)
+    var = _variance(var, shape, jnp.asarray(eps, predictions.dtype), keep)
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
     constant = math.log(2 * math.pi) / 2 if full else 0.0
-    losses = jnp.log(var) / 2 + _squared_over(error, var) + constant
+    losses = jnp.log(var) / 2 + half_square_over(error, var) + constant
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class GaussianNLLLoss(Loss, fn=gaussian_nll_loss):
-    """[`gaussian_nll_loss`][jaxloss.gaussian_nll_loss] and its options as one value."""
+    """Option object of [`gaussian_nll_loss`][jaxloss.gaussian_nll_loss]."""
 
     full: bool = static(False)
     eps: Scalar = 1e-6
@@ -189,32 +180,6 @@ def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array
             f"`var` has shape {var.shape}, but must have the predictions' {shape}, or lack the last axis of it, or "
             "have axes of size 1 instead, or be one number."
         )
-    var = filled(var, keep, 1.0)
+    var = filled(var, keep, 1.0)  # a masked variance of 0 must not divide
     expect(NOT_NEGATIVE, var=var)
-    return _floored(var, eps)
-
-
-@jax.custom_jvp
-def _squared_over(error: Values, var: Values) -> Values:
-    """error^2 / (2 var), where neither the square nor a power of the variance overflows, in the derivatives too."""
-    return (error / 2) * (error / var)
-
-
-@partial(_squared_over.defjvp, symbolic_zeros=True)
-def _squared_over_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
-    error, var = primals
-    # error / var each time, in other words: XLA's CPU would hold what the value and the derivatives share in memory.
-    slopes = along(tangents, lambda: -(-error / var), lambda: -8 * jnp.square(error / 4 / var))
-    return _squared_over(error, var), slopes
-
-
-@jax.custom_jvp
-def _floored(var: Values, eps: Values) -> Values:
-    """max(var, eps), with the derivative 1 in `var` on both sides; NaN, derivative included, below 0."""
-    return jnp.where(var < 0, jnp.nan, jnp.maximum(var, eps))
-
-
-@_floored.defjvp
-def _floored_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) -> tuple[Values, Values]:
-    var, eps = primals
-    return _floored(var, eps), nan_unless(var >= 0, tangents[0]) + jnp.where(var < eps, tangents[1], 0.0)
+    return clamped_variance(var, eps)

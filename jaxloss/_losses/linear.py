@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from jaxloss._core.arguments import floating, option
+from jaxloss._core.arguments import Number, floating
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import Labels, labels
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
@@ -33,14 +34,14 @@ Losses = Float[Array, "..."]
 
 
 class TokenStats(NamedTuple):
-    """What else the logits say of every token, in the shape of the unreduced loss; 0 or False where left out.
+    """Statistics of the logits for every token, in the shape of the unreduced loss. They have no derivative.
 
-    It has no derivative.
+    Masked tokens have 0 and False.
 
     Attributes:
-        log_prob: the log-probability of the label.
-        correct: whether no class has a larger logit than the label; their mean is the token accuracy.
-        log_sum: logsumexp of the logits.
+        log_prob: The log-probability of the label.
+        correct: True if no class has a larger logit than the label. The mean over tokens is the token accuracy.
+        log_sum: The logsumexp of the logits.
     """
 
     log_prob: Float[Array, "..."]
@@ -48,12 +49,22 @@ class TokenStats(NamedTuple):
     log_sum: Float[Array, "..."]
 
 
+linear_program = program(
+    "bias",
+    "weight",
+    label_smoothing=Number(at_least=0, at_most=1, off=0),
+    z_loss=Number(off=0),
+    logit_softcap=Number(above=0),
+)
+
+
+@linear_program
 def linear_cross_entropy(
     hidden: Hidden,
     kernel: Kernel,
     targets: Real[ArrayLike, "..."],
     *,
-    bias: Float[ArrayLike, "..."] | None = None,
+    bias: Float[ArrayLike, "*heads_and_classes"] | None = None,
     weight: Real[ArrayLike, "classes"] | None = None,
     ignore_index: int = -100,
     label_smoothing: Scalar = 0.0,
@@ -66,43 +77,47 @@ def linear_cross_entropy(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Losses:
-    r"""How surprised a softmax over a linear map of hidden states is by the true class, in nats.
+    """Softmax cross-entropy of a linear map of hidden states, in nats, without the logits of all tokens in memory.
 
-    Equal to [`cross_entropy`][jaxloss.cross_entropy] of `hidden @ kernel + bias`, but the logits of all tokens never
-    exist: not in the value, nor in any derivative. It is the loss of a language model.
+    It equals [`cross_entropy`][jaxloss.cross_entropy] of `hidden @ kernel + bias`. The logits of all tokens never
+    exist, neither for the value nor for any derivative. It is the loss of a language model.
 
     Args:
-        hidden: (N..., D), what the model says of every token.
-        kernel: (D, V), as `nnx.Linear` has it; `embedding.T` for tied weights, which XLA copies on CPUs if there is
-            more than one chunk; or (D, K..., V) for K heads, as `nnx.LinearGeneral` has it. In the dtype of `hidden`,
-            or both are promoted, which copies one.
-        targets: class numbers (N...) or (N..., K...), integers of any dtype; or probabilities, floating, with a last
-            axis of V.
-        bias: (V,) or (K..., V), added to the logits.
-        weight: (V,), a weight for each class. As good as free.
-        ignore_index: tokens with this class number are left out, like those that `where` leaves out.
-        label_smoothing: s in [0, 1]; the target becomes (1 - s) times itself plus s / V on every class. It costs a
-            further pass over a chunk of logits.
-        z_loss: adds `z_loss * logsumexp(logits)**2` to each kept token. As good as free.
-        logit_softcap: c > 0; the logits become c tanh(logits / c). It costs a hyperbolic tangent per logit.
-        chunk_size: tokens at a time. Temporary memory is about V times this, in float32, and one gradient of the
-            kernel in float32. None picks a size within a byte budget.
-        implementation: `"xla"` works in chunks; `"reference"` makes all logits, to compare with; None picks.
-        axis_name: within `jax.shard_map`, the mesh axis that the classes are split over, of which every device holds V
-            consecutive ones: of `kernel`, `bias`, `weight` and probabilities. `hidden` is the same on all of these
-            devices, and class numbers count from the first one's first: see [Past one device](../scaling.md).
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce]. The first two take three matrix
-            products for value and gradient, `"none"` four, as its cotangents come too late for the third.
-        where: True where a token is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each token counts: see [`reduce`][jaxloss.reduce].
+        hidden: Hidden states of the tokens, shape (N..., D).
+        kernel: The weights of the linear map, shape (D, V), as in `nnx.Linear`; or (D, K..., V) for K heads, as in
+            `nnx.LinearGeneral`. Tied weights are `embedding.T`, which XLA copies on CPUs if there is more than one
+            chunk. If the dtypes of `kernel` and `hidden` differ, both are promoted, which copies one of them.
+        targets: Class numbers (indices from 0), shape (N...) or (N..., K...), integers of any dtype; or probabilities,
+            floating, with a last axis of V.
+        bias: A number added to each logit, shape (V,) or (K..., V).
+        weight: A weight for each class, shape (V,). Its cost is negligible.
+        ignore_index: Tokens with this class number are masked, in addition to those that `where` masks.
+        label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / V for every class. It
+            costs one more pass over each chunk of logits.
+        z_loss: The factor of `logsumexp(logits)**2`, which is added to the loss of each unmasked token. Its cost is
+            negligible.
+        logit_softcap: A number c above 0. The logits become c tanh(logits / c). It costs a hyperbolic tangent per
+            logit.
+        chunk_size: The number of tokens in a chunk. The temporary memory is about V times this number, in float32, and
+            one gradient of the kernel in float32. None picks a size within a byte budget.
+        implementation: `"xla"` works in chunks. `"reference"` materialises all logits, to compare with. None picks one.
+        axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over. Each device holds V
+            consecutive classes of `kernel`, `bias`, `weight` and the probabilities. `hidden` is the same on all devices
+            of the axis, and class numbers count from the first class of the first device. See
+            [Multiple devices](../scaling.md).
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce]. Value and gradient take three matrix
+            products with `"mean"` and `"sum"`, and four with `"none"`, because its cotangents are only known in the
+            backward pass.
+        where: True for the tokens that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each token. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...) or (N..., K...), float32 for low-precision inputs too: the logits are float32. A
-        label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
+        A scalar, or the losses of shape (N...) or (N..., K...). They are float32 for low-precision inputs too, because
+        the logits are float32. A label out of range, or a probability outside [0, 1], makes its loss and gradient NaN.
 
     Raises:
-        ValueError: shapes that do not match, an option out of range, an unknown implementation.
-        TypeError: arrays of the wrong dtype.
+        ValueError: Shapes do not match, an option is out of range, or the implementation is unknown.
+        TypeError: An array has the wrong dtype.
 
     Examples:
         A language model whose head is its embedding:
@@ -110,7 +125,7 @@ def linear_cross_entropy(
         >>> from flax import nnx
         >>> embed = nnx.Embed(50, 8, rngs=nnx.Rngs(0))
         >>> tokens = jnp.array([[3, 14, 15, 9], [2, 6, 5, 3]])
-        >>> hidden = embed(tokens[:, :-1])  # what the model's layers would make of it
+        >>> hidden = embed(tokens[:, :-1])  # stands for the output of the model's layers
         >>> loss = jaxloss.linear_cross_entropy(hidden, embed.embedding[...].T, tokens[:, 1:])
         >>> loss.shape, loss.dtype
         ((), dtype('float32'))
@@ -140,12 +155,13 @@ def linear_cross_entropy(
     return loss
 
 
+@linear_program
 def linear_cross_entropy_with_stats(
     hidden: Hidden,
     kernel: Kernel,
     targets: Real[ArrayLike, "..."],
     *,
-    bias: Float[ArrayLike, "..."] | None = None,
+    bias: Float[ArrayLike, "*heads_and_classes"] | None = None,
     weight: Real[ArrayLike, "classes"] | None = None,
     ignore_index: int = -100,
     label_smoothing: Scalar = 0.0,
@@ -158,12 +174,17 @@ def linear_cross_entropy_with_stats(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> tuple[Losses, TokenStats]:
-    """How surprised a softmax is by the true class, and what the same pass over the logits tells of each token.
+    """Softmax cross-entropy of a linear map, and the statistics of each token's logits, from one pass over the logits.
 
-    [`linear_cross_entropy`][jaxloss.linear_cross_entropy], with the same arguments, of class numbers.
+    The arguments are those of [`linear_cross_entropy`][jaxloss.linear_cross_entropy], and the targets are class
+    numbers.
 
     Returns:
-        The loss, and a [`TokenStats`][jaxloss.TokenStats]. For `jax.value_and_grad(..., has_aux=True)`.
+        The loss, and a [`TokenStats`][jaxloss.TokenStats]: a pair for `jax.value_and_grad(..., has_aux=True)`.
+
+    Raises:
+        ValueError: The targets are probabilities, or an argument is one that `linear_cross_entropy` refuses.
+        TypeError: An array has the wrong dtype.
 
     Examples:
         >>> hidden, kernel = jnp.eye(3), jnp.array([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0]])
@@ -194,9 +215,9 @@ def linear_cross_entropy_with_stats(
 
 
 class LinearCrossEntropyLoss(Loss, fn=linear_cross_entropy):
-    """[`linear_cross_entropy`][jaxloss.linear_cross_entropy] and its options as one value."""
+    """Option object of [`linear_cross_entropy`][jaxloss.linear_cross_entropy]."""
 
-    bias: Float[ArrayLike, "..."] | None = None
+    bias: Float[ArrayLike, "*heads_and_classes"] | None = None
     weight: Real[ArrayLike, "classes"] | None = None
     ignore_index: int = static(-100)
     label_smoothing: Scalar = 0.0
@@ -226,6 +247,7 @@ def _loss_and_stats(
     where: Mask | None,
     sample_weight: Weight | None,
 ) -> tuple[Losses, "_Stats | None"]:
+    """Check the arguments, solve in chunks, and reduce. The statistics are None for probabilities."""
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size}, but a chunk has at least one token.")
     check_reduction(reduction)
@@ -234,7 +256,7 @@ def _loss_and_stats(
     axis = class_axis(len(shape), axis_name, kernel=kernel)
     logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
     options = cross_entropy_options(logits, axis, weight, label_smoothing, z_loss)
-    softcap = None if logit_softcap is None else option("logit_softcap", logit_softcap, logits, above=0)
+    softcap = None if logit_softcap is None else jnp.asarray(logit_softcap, logits.dtype)
     targets, count = jnp.asarray(targets), None
     if jnp.issubdtype(targets.dtype, jnp.floating):
         target = Probabilities.of(targets, logits, axis, where, ignore_index)

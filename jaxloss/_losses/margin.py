@@ -1,20 +1,20 @@
-"""Losses that are zero once an answer is right by a margin."""
+"""Margin losses: they are zero where the right answer leads by a margin."""
 
-import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real, Shaped
+from jaxtyping import Array, ArrayLike, Float, Integer, Real, Shaped
 
-from jaxloss._core.arguments import filled, floats, has_axis, mask, option, paired, same_shape
+from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_numbers, class_weight, labels, signed
 from jaxloss._core.domains import SIGN, Domain, expect, within
-from jaxloss._core.elementwise import clamp_min, hinge, mean_of_parts
+from jaxloss._core.elementwise import clamp_min, hinge
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.types import Mask, Reduction, Scalar, Weight
+from jaxloss._ops.label_lists import pairwise_hinge
 
 __all__ = [
     "HingeEmbeddingLoss",
@@ -28,9 +28,10 @@ __all__ = [
 ]
 
 
+@program("weight", margin=Number())
 def multi_margin_loss(
     predictions: Float[ArrayLike, "*batch classes"],
-    targets: Integer[ArrayLike, "..."],
+    targets: Integer[ArrayLike, "*batch"] | Integer[ArrayLike, "1"],
     *,
     p: int = 1,
     margin: Scalar = 1.0,
@@ -39,27 +40,28 @@ def multi_margin_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""By how much the true class fails to outscore each other class by the margin.
+    r"""Multi-class hinge loss of scores against class numbers, averaged over the classes.
 
     $$ \ell = \frac{w_y}{C} \sum_{c \ne y} \max(0, m - x_y + x_c)^p $$
 
     Args:
-        predictions: $x$, (N..., C) or (C,), scores.
-        targets: $y$, class numbers (N...); of one example () or (1,).
-        p: 1 or 2.
-        margin: $m$, in the units of the scores.
-        weight: $w$, (C,), a weight for each class, by the example's true one. It does not enter the mean's denominator.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an example is kept, (N...): see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each example counts, (N...): see [`reduce`][jaxloss.reduce].
+        predictions: Scores $x$, shape (N..., C) or (C,).
+        targets: Class numbers $y$ (indices from 0), shape (N...). One example has the shape () or (1,).
+        p: The exponent, 1 or 2.
+        margin: The margin $m$, in the units of the scores.
+        weight: A weight $w$ for each class, shape (C,). An example has the weight of its true class. The weights do not
+            enter the mean's denominator.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A label out of range makes its loss and gradient NaN. The gradient where a
-        class is outscored by exactly the margin is 0.
+        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN. Where the true
+        class leads another class by exactly the margin, the gradient is 0.
 
     Raises:
-        ValueError: shapes that do not match, an empty class axis, another `p`.
-        TypeError: predictions that are not real and floating, targets that are not integers.
+        ValueError: Shapes do not match, the class axis is empty, or `p` is not 1 or 2.
+        TypeError: The predictions are not real and floating, or the targets are not integers.
 
     Examples:
         >>> scores = jnp.array([[0.1, 0.2, 0.4, 0.8]])
@@ -71,7 +73,7 @@ def multi_margin_loss(
     """
     (predictions,), dtype = floats(predictions=predictions)
     axis = ClassAxis(has_axis("predictions", predictions))
-    margin = option("margin", margin, predictions)
+    margin = jnp.asarray(margin, predictions.dtype)
     if p not in (1, 2):
         raise ValueError(f"`p` is {p!r}, but must be 1 or 2.")
     targets = class_numbers(targets)
@@ -79,17 +81,19 @@ def multi_margin_loss(
         targets = targets[0]
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
-    short = hinge(margin + (predictions - label.pick(predictions, axis)))  # an offset of all scores takes no digits
+    # The scores are subtracted first, so that a common offset of theirs costs the margin no digits.
+    hinges = hinge(margin + (predictions - label.pick(predictions, axis)))
     at_label = label.one_hot(predictions, axis) & label.in_range
-    each = jnp.where(at_label, 0.0, short / predictions.shape[-1] * short ** (p - 1))
-    losses = axis.sum(each)  # of parts of the mean: a sum of their squares overflows sooner
+    # The terms are divided by C before they are summed: a sum of squares would overflow where the mean does not.
+    terms = jnp.where(at_label, 0.0, hinges / predictions.shape[-1] * hinges ** (p - 1))
+    losses = axis.sum(terms)
     if weight is not None:
         losses = losses * label.pick(class_weight(weight, predictions, axis.number), axis)
     return reduce(jnp.squeeze(losses, -1), reduction, where, sample_weight, dtype=dtype)
 
 
 class MultiMarginLoss(Loss, fn=multi_margin_loss):
-    """[`multi_margin_loss`][jaxloss.multi_margin_loss] and its options as one value."""
+    """Option object of [`multi_margin_loss`][jaxloss.multi_margin_loss]."""
 
     p: int = static(1)
     margin: Scalar = 1.0
@@ -97,6 +101,7 @@ class MultiMarginLoss(Loss, fn=multi_margin_loss):
     reduction: Reduction = static("mean")
 
 
+@program()
 def multilabel_margin_loss(
     predictions: Float[ArrayLike, "*batch classes"],
     targets: Integer[ArrayLike, "*batch classes"],
@@ -105,26 +110,26 @@ def multilabel_margin_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""By how much each true class fails to outscore each other class by 1, of examples with several true classes.
+    r"""Multi-label hinge loss: each true class should lead each other class by 1.
 
     $$ \ell = \frac1C \sum_{j \in Y} \sum_{c \notin Y} \max(0, 1 - x_j + x_c) $$
 
     Args:
-        predictions: $x$, (N..., C), scores.
-        targets: $Y$, (N..., C), the numbers of the true classes, ended by the first -1; what follows it is not
-            looked at. A class named twice counts twice.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an example is kept, (N...): see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each example counts, (N...): see [`reduce`][jaxloss.reduce].
+        predictions: Scores $x$, shape (N..., C).
+        targets: Lists $Y$ of the true classes' numbers, shape (N..., C). The first -1 ends a list, and later entries
+            are ignored. A class that is listed twice counts twice.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N...). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example, shape (N...). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N...). A label out of range makes its example's loss and gradient NaN. The gradient
-        where a class is outscored by exactly 1 is 0. Time grows with the largest number of true classes of an example,
-        memory does not.
+        A scalar, or the losses of shape (N...). A label out of range makes the loss and the gradient of its example
+        NaN. Where a true class leads another class by exactly 1, the gradient is 0. The time grows with the largest
+        number of true classes in an example, and the memory does not.
 
     Raises:
-        ValueError: shapes that differ, an empty class axis.
-        TypeError: predictions that are not real and floating, targets that are not integers.
+        ValueError: The shapes differ, or the class axis is empty.
+        TypeError: The predictions are not real and floating, or the targets are not integers.
 
     Examples:
         >>> scores, classes = jnp.array([[0.1, 0.2, 0.4, 0.8]]), jnp.array([[3, 0, -1, 1]])
@@ -139,68 +144,25 @@ def multilabel_margin_loss(
     same_shape(predictions=predictions, targets=numbers)
     keep = mask(where, predictions.shape[:-1])
     predictions, numbers = filled(predictions, keep, 0.0), filled(numbers, keep, -1)
-    listed = jnp.cumsum(numbers == -1, -1) == 0
+    listed = jnp.cumsum(numbers == -1, -1) == 0  # True before the first -1
     classes = predictions.shape[-1]
     domain = Domain(
         f"a class number from 0 to {classes - 1}, or -1 to end the list",
         lambda numbers: (numbers >= 0) & (numbers < classes) | ~listed,
     )
     valid = within(domain, targets=numbers)
-    losses, _ = _pairwise_hinge(predictions, numbers, listed)
+    losses, _ = pairwise_hinge(predictions, numbers, listed)
     losses = nan_unless(jnp.all(valid, -1), losses)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class MultiLabelMarginLoss(Loss, fn=multilabel_margin_loss):
-    """[`multilabel_margin_loss`][jaxloss.multilabel_margin_loss] and its options as one value."""
+    """Option object of [`multilabel_margin_loss`][jaxloss.multilabel_margin_loss]."""
 
     reduction: Reduction = static("mean")
 
 
-@jax.custom_jvp
-def _pairwise_hinge(
-    scores: Values, numbers: Integer[Array, "..."], listed: Bool[Array, "..."]
-) -> tuple[Values, Values]:
-    """The sum over listed j, and mean over classes c that are not, of max(0, 1 - x_j + x_c); and its slope times C."""
-    # One label of every example at a time, as many as the longest list has: no array of all pairs.
-    iota = lax.broadcasted_iota(numbers.dtype, scores.shape, scores.ndim - 1)
-    longest = jnp.max(jnp.sum(listed, -1), initial=0)
-
-    def at(step: Integer[Array, ""]) -> Bool[Array, "..."]:
-        return (iota == numbers[..., step, None]) & listed[..., step, None]
-
-    def mark(state: tuple[Integer[Array, ""], Bool[Array, "..."]]) -> tuple[Integer[Array, ""], Bool[Array, "..."]]:
-        step, marked = state
-        return step + 1, marked | at(step)
-
-    def add(state: tuple[Integer[Array, ""], Values, Values]) -> tuple[Integer[Array, ""], Values, Values]:
-        step, losses, slope = state
-        one_hot = at(step)
-        score = jnp.sum(jnp.where(one_hot, scores, 0.0), -1, keepdims=True)
-        used = ~true & jnp.any(one_hot, -1, keepdims=True)
-        short = jnp.where(used, hinge(1 + (scores - score)), 0.0)
-        steps = jnp.where(short > 0, 1.0, short)  # NaN stays NaN
-        slope = slope + steps - jnp.where(one_hot, jnp.sum(steps, -1, keepdims=True), 0.0)
-        return step + 1, losses + mean_of_parts(short, -1)[..., 0], slope
-
-    def more(state: tuple[Array, ...]) -> Bool[Array, ""]:
-        return state[0] < longest
-
-    first = jnp.zeros_like(longest)
-    _, true = lax.while_loop(more, mark, (first, jnp.zeros_like(scores, dtype=bool)))
-    _, losses, slope = lax.while_loop(more, add, (first, jnp.zeros_like(scores[..., 0]), jnp.zeros_like(scores)))
-    return losses, slope
-
-
-@_pairwise_hinge.defjvp
-def _pairwise_hinge_jvp(
-    primals: tuple[Values, Integer[Array, "..."], Bool[Array, "..."]], tangents: tuple[Values, object, object]
-) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
-    losses, slope = _pairwise_hinge(*primals)
-    # The sum is piecewise linear in the scores, so that its slope does not change.
-    return (losses, slope), (mean_of_parts(slope * tangents[0], -1)[..., 0], jnp.zeros_like(slope))
-
-
+@program(margin=Number())
 def hinge_embedding_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -210,24 +172,25 @@ def hinge_embedding_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The distance of what is alike, and by how much that of what is not falls short of the margin.
+    r"""Hinge loss of distances: similar pairs should be close, dissimilar pairs at least the margin away.
 
     $$ \ell = \begin{cases} x & y = 1 \\ \max(0, m - x) & y = -1 \end{cases} $$
 
     Args:
-        predictions: $x$, distances, any shape.
-        targets: $y$, 1 for alike or -1, the same shape. Any other number adds both cases, as in PyTorch.
-        margin: $m$, in the units of the distances.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Distances $x$, any shape.
+        targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, in the same shape. Any other number adds
+            both cases, as in PyTorch.
+        margin: The margin $m$, in the units of the distances.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. The gradient at a distance of exactly the margin is -1.
+        A scalar, or the losses in the inputs' shape. At a distance of exactly the margin, the gradient is -1.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(jaxloss.hinge_embedding_loss(jnp.array([0.5, 0.25]), jnp.array([1, -1])))
@@ -235,20 +198,22 @@ def hinge_embedding_loss(
 
     Source: `torch.nn.HingeEmbeddingLoss`.
     """
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     predictions, targets, dtype = paired(predictions, targets, where, fill=1.0)
     expect(SIGN, targets=targets)
-    apart = clamp_min(option("margin", margin, predictions) - predictions)
-    losses = jnp.where(targets == 1, predictions, jnp.where(targets == -1, apart, predictions + apart))
+    dissimilar = clamp_min(jnp.asarray(margin, predictions.dtype) - predictions)
+    losses = jnp.where(targets == 1, predictions, jnp.where(targets == -1, dissimilar, predictions + dissimilar))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class HingeEmbeddingLoss(Loss, fn=hinge_embedding_loss):
-    """[`hinge_embedding_loss`][jaxloss.hinge_embedding_loss] and its options as one value."""
+    """Option object of [`hinge_embedding_loss`][jaxloss.hinge_embedding_loss]."""
 
     margin: Scalar = 1.0
     reduction: Reduction = static("mean")
 
 
+@program(margin=Number())
 def margin_ranking_loss(
     predictions1: Float[ArrayLike, "*shape"],
     predictions2: Float[ArrayLike, "*shape"],
@@ -259,25 +224,26 @@ def margin_ranking_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""By how much the score that should be higher fails to exceed the other by the margin.
+    r"""Pairwise ranking loss: one score should exceed the other by the margin.
 
     $$ \ell = \max(0, m - y\,(x_1 - x_2)) $$
 
     Args:
-        predictions1: $x_1$, scores, any shape.
-        predictions2: $x_2$, the scores to compare them with, the same shape.
-        targets: $y$, 1 where the first should be higher and -1 where the second should, the same shape.
-        margin: $m$, in the units of the scores.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions1: First scores $x_1$, any shape.
+        predictions2: Second scores $x_2$, in the same shape.
+        targets: Labels $y$, 1 where the first score should be higher and -1 where the second should, in the same shape.
+        margin: The margin $m$, in the units of the scores.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses in the inputs' shape. At equality with the margin the gradient passes, as in PyTorch.
+        A scalar, or the losses in the inputs' shape. Where the scores differ by exactly the margin, the gradient is the
+        one of a positive loss, as in PyTorch.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> first, second = jnp.array([1.0, 2.0]), jnp.array([0.0, 3.0])
@@ -289,14 +255,15 @@ def margin_ranking_loss(
     arrays, dtype = floats(predictions1=predictions1, predictions2=predictions2, targets=targets)
     same_shape(predictions1=arrays[0], predictions2=arrays[1], targets=arrays[2])
     keep = mask(where, arrays[0].shape)
+    # Masked elements are filled with 1, a label in the domain that `checked` tests.
     first, second, targets = (filled(array, keep, 1.0) for array in arrays)
     expect(SIGN, targets=targets)
-    losses = clamp_min(option("margin", margin, first) - targets * (first - second))
+    losses = clamp_min(jnp.asarray(margin, first.dtype) - targets * (first - second))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class MarginRankingLoss(Loss, fn=margin_ranking_loss):
-    """[`margin_ranking_loss`][jaxloss.margin_ranking_loss] and its options as one value."""
+    """Option object of [`margin_ranking_loss`][jaxloss.margin_ranking_loss]."""
 
     margin: Scalar = 0.0
     reduction: Reduction = static("mean")

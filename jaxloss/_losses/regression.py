@@ -1,12 +1,13 @@
-"""Losses of a number against the number it should have been."""
+"""Losses of regression: a number against its true value."""
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxloss._core.arguments import option, paired
+from jaxloss._core.arguments import Number, paired
 from jaxloss._core.elementwise import absolute
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import Mask, Reduction, Scalar, Weight
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@program()
 def l1_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -31,23 +33,23 @@ def l1_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The absolute error.
+    r"""Absolute error.
 
     $$ \ell = |x - t| $$
 
     Args:
-        predictions: $x$, any shape.
-        targets: $t$, the same shape, in the same units.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Predicted values $x$, any shape.
+        targets: True values $t$, in the same shape and units.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
         A scalar, or the losses in the inputs' shape. The gradient at equality is 0.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(jaxloss.l1_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
@@ -60,11 +62,12 @@ def l1_loss(
 
 
 class L1Loss(Loss, fn=l1_loss):
-    """[`l1_loss`][jaxloss.l1_loss] and its options as one value."""
+    """Option object of [`l1_loss`][jaxloss.l1_loss]."""
 
     reduction: Reduction = static("mean")
 
 
+@program()
 def mse_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -73,23 +76,23 @@ def mse_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The squared error, without a factor of one half.
+    r"""Squared error, without a factor of one half.
 
     $$ \ell = (x - t)^2 $$
 
     Args:
-        predictions: $x$, any shape.
-        targets: $t$, the same shape, in the same units.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Predicted values $x$, any shape.
+        targets: True values $t$, in the same shape and units.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
         A scalar, or the losses in the inputs' shape, in the square of their units.
 
     Raises:
-        ValueError: shapes that differ.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(jaxloss.mse_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
@@ -102,11 +105,12 @@ def mse_loss(
 
 
 class MSELoss(Loss, fn=mse_loss):
-    """[`mse_loss`][jaxloss.mse_loss] and its options as one value."""
+    """Option object of [`mse_loss`][jaxloss.mse_loss]."""
 
     reduction: Reduction = static("mean")
 
 
+@program(delta=Number(above=0))
 def huber_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -116,25 +120,26 @@ def huber_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""Half the squared error up to `delta`, and its tangent, a multiple of the absolute error, beyond it.
+    r"""Huber loss: squared error near 0, absolute error beyond `delta`.
 
     $$ \ell = \begin{cases} \frac12 (x - t)^2 & |x - t| < \delta \\
        \delta\,(|x - t| - \frac12 \delta) & \text{otherwise} \end{cases} $$
 
     Args:
-        predictions: $x$, any shape.
-        targets: $t$, the same shape, in the same units.
-        delta: above 0, in the units of the error. `huber_loss` is `delta` times `smooth_l1_loss` with `beta=delta`.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Predicted values $x$, any shape.
+        targets: True values $t$, in the same shape and units.
+        delta: The error at which the loss becomes linear, above 0, in the units of the error. `huber_loss` is `delta`
+            times `smooth_l1_loss` with `beta=delta`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
         A scalar, or the losses in the inputs' shape, in the square of their units.
 
     Raises:
-        ValueError: shapes that differ, a `delta` that is not above 0.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ, or `delta` is not above 0.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(jaxloss.huber_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0])))
@@ -143,20 +148,23 @@ def huber_loss(
     Source: `torch.nn.HuberLoss`; Huber, "Robust Estimation of a Location Parameter", 1964.
     """
     predictions, targets, dtype = paired(predictions, targets, where)
-    delta = option("delta", delta, predictions, above=0)
+    delta = jnp.asarray(delta, predictions.dtype)
     error = predictions - targets
+    # One product serves both branches: `near` is the error clipped to delta. The error is never squared unclipped, so
+    # that a large one does not overflow.
     limit = jnp.broadcast_to(delta, error.shape)
     near = lax.clamp(-limit, error, limit)
     return reduce(near * (error - near / 2), reduction, where, sample_weight, dtype=dtype)
 
 
 class HuberLoss(Loss, fn=huber_loss):
-    """[`huber_loss`][jaxloss.huber_loss] and its options as one value."""
+    """Option object of [`huber_loss`][jaxloss.huber_loss]."""
 
     delta: Scalar = 1.0
     reduction: Reduction = static("mean")
 
 
+@program(beta=Number(at_least=0))
 def smooth_l1_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
@@ -166,25 +174,25 @@ def smooth_l1_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""The absolute error, rounded off to a parabola where it is below `beta`.
+    r"""Smooth L1 loss: absolute error, rounded to a parabola below `beta`.
 
     $$ \ell = \begin{cases} \frac{1}{2 \beta} (x - t)^2 & |x - t| < \beta \\
        |x - t| - \frac12 \beta & \text{otherwise} \end{cases} $$
 
     Args:
-        predictions: $x$, any shape.
-        targets: $t$, the same shape, in the same units.
-        beta: at least 0, in the units of the error; 0 gives `l1_loss`.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce].
-        where: True where an element is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: how much each element counts: see [`reduce`][jaxloss.reduce].
+        predictions: Predicted values $x$, any shape.
+        targets: True values $t$, in the same shape and units.
+        beta: The error below which the loss is quadratic, at least 0, in the units of the error. 0 gives `l1_loss`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
 
     Returns:
         A scalar, or the losses in the inputs' shape and units.
 
     Raises:
-        ValueError: shapes that differ, a negative `beta`.
-        TypeError: predictions that are not real and floating.
+        ValueError: The shapes differ, or `beta` is negative.
+        TypeError: The predictions are not real and floating.
 
     Examples:
         >>> print(jaxloss.smooth_l1_loss(jnp.array([1.0, 2.0]), jnp.array([1.5, 4.0]), beta=2.0))
@@ -193,17 +201,18 @@ def smooth_l1_loss(
     Source: `torch.nn.SmoothL1Loss`; Girshick, "Fast R-CNN", 2015.
     """
     predictions, targets, dtype = paired(predictions, targets, where)
-    beta = option("beta", beta, predictions, at_least=0)
+    beta = jnp.asarray(beta, predictions.dtype)
     error = absolute(predictions - targets)
     quadratic = error < beta
+    # The unused branch must stay finite, because its derivative is multiplied by 0 and 0 * inf is NaN: large errors are
+    # replaced before they are squared, and a beta of 0 before it divides.
     near = jnp.where(quadratic, error, 0.0)
-    # Where beta is 0 nothing is quadratic, and the 1 only keeps the branch not taken finite.
     losses = jnp.where(quadratic, near * (near / jnp.where(beta == 0, 1.0, beta)) / 2, error - beta / 2)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class SmoothL1Loss(Loss, fn=smooth_l1_loss):
-    """[`smooth_l1_loss`][jaxloss.smooth_l1_loss] and its options as one value."""
+    """Option object of [`smooth_l1_loss`][jaxloss.smooth_l1_loss]."""
 
     beta: Scalar = 1.0
     reduction: Reduction = static("mean")

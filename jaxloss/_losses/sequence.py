@@ -1,4 +1,4 @@
-"""Losses of sequences whose labels are not aligned with their frames, and what else one asks of an alignment."""
+"""Losses of sequences whose labels are not aligned with their frames, and alignments."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Integer
 
-from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
-from jaxloss._core.sequences import Batch, Lengths, before_end, of_frames, per_sequence, sequences
+from jaxloss._core.sequences import (
+    Lengths,
+    checked_lengths,
+    checked_log_probs,
+    length_mask,
+    sequence_batch,
+    without_concatenation,
+)
 from jaxloss._core.types import Mask, Reduction, Weight
-from jaxloss._ops.ctc.formula import best_path
-from jaxloss._ops.ctc.problem import on_any_mesh, paths
-from jaxloss._ops.ctc.xla import surprise
+from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
 
 
 def ctc_loss(
-    log_probs: Float[ArrayLike, "..."],
+    log_probs: Float[ArrayLike, "... classes"],
     targets: Integer[ArrayLike, "..."],
     input_lengths: Lengths,
     target_lengths: Lengths,
@@ -32,46 +38,46 @@ def ctc_loss(
     where: Mask | None = None,
     sample_weight: Weight | None = None,
 ) -> Float[Array, "..."]:
-    r"""How surprising the labels of a sequence are, wherever in its frames they stand, in nats.
+    r"""Connectionist temporal classification: the negative log-likelihood of labels under all alignments, in nats.
 
     $$ \ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \prod_{t=1}^{T} p_t(\pi_t) $$
 
-    The sum is over all paths $\pi$, a class in every frame, that become the labels $y$ when repeated classes are
+    A path $\pi$ has one class per frame. The sum is over all paths that become the labels $y$ when repeated classes are
     merged and blanks are dropped. So two equal labels in a row need a blank between them. The mean is over sequences,
-    of the loss of each divided by the number of its labels.
+    and it divides each loss by the number of the sequence's labels first.
 
-    The recursion works in numbers of extended range, not in logarithms, and keeps its digits over thousands of frames.
-    The derivative is the true one, $-P(\pi_t = c \mid y)$; PyTorch's adds the probability of the class, which is
-    right only through a log-softmax.
+    The recursion works in numbers of extended range instead of logarithms, and keeps its digits over thousands of
+    frames. The derivative is exact, $-P(\pi_t = c \mid y)$. PyTorch's derivative adds the probability of the class,
+    which is correct only through a log-softmax.
 
     Args:
-        log_probs: (N, T, C), or (T, C) for one sequence: log-probabilities, as
-            [`log_softmax`][jaxloss.log_softmax] gives them. What they hold behind a sequence's end, and for classes
-            that are neither blank nor label, is not looked at.
-        targets: class numbers, integers of any dtype: (N, S), padded with anything; (S,) for one sequence; or one axis
-            with all labels one after another, if `target_lengths` are known when the program is made.
-        input_lengths: (N,), the frames of each sequence, from 0 to T.
-        target_lengths: (N,), the labels of each sequence, from 0 to S.
-        blank: the class of a frame that is no label.
-        zero_infinity: makes 0, without a gradient, of the loss of a sequence that is too short for its labels.
-        time_major: `log_probs` are (T, N, C), as in PyTorch.
-        reduction: `"mean"`, `"sum"` or `"none"`: see [`reduce`][jaxloss.reduce]; only the mean divides by the number
-            of labels.
-        where: (N,), True where a sequence is kept: see [`reduce`][jaxloss.reduce].
-        sample_weight: (N,), how much each sequence counts: see [`reduce`][jaxloss.reduce].
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, for example from
+            [`log_softmax`][jaxloss.log_softmax]. Frames past the end of a sequence are ignored, and so are classes that
+            are neither blank nor label.
+        targets: Class numbers (indices from 0), integers of any dtype: (N, S), padded with any integers; (S,) for one
+            sequence; or one axis with the labels of all sequences in turn, if `target_lengths` are known at trace time.
+        input_lengths: The number of frames of each sequence, from 0 to T, shape (N,).
+        target_lengths: The number of labels of each sequence, from 0 to S, shape (N,).
+        blank: The class of a frame without a label.
+        zero_infinity: Whether a sequence that is too short for its labels has the loss 0, without a gradient.
+        time_major: Whether `log_probs` are (T, N, C), as in PyTorch.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce]. Only the mean divides by the number of
+            labels.
+        where: True for the sequences that take part, shape (N,). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each sequence, shape (N,). See [`reduce`][jaxloss.reduce].
 
     Returns:
-        A scalar, or the losses (N,). Labels without any path give inf, with a gradient of 0; so do paths of a
-        log-probability under -3e8 (in float32). A label that is the blank or no class, a length out of range, and a
-        log-probability that is NaN or inf make the loss of their sequence NaN.
+        A scalar, or the losses of shape (N,). Labels without a path have the loss inf and a gradient of 0, and so have
+        paths with a log-probability under -3e8 (in float32). A label that is the blank or no class, a length out of
+        range, and a log-probability that is NaN or inf make the loss of their sequence NaN.
 
     Raises:
-        ValueError: shapes that do not match, a blank that is no class, labels one after another whose lengths are
-            traced or do not add up.
-        TypeError: log-probabilities that are not real and floating, labels or lengths that are not integers.
+        ValueError: Shapes do not match, the blank is no class, or the targets have one axis for all sequences and the
+            target lengths are traced or do not add up.
+        TypeError: The log-probabilities are not real and floating, or the labels or lengths are not integers.
 
     Examples:
-        Three frames of three classes, of which 0 is the blank. The labels 1, 2 fit in five ways:
+        Three frames of three classes, where 0 is the blank. The labels 1, 2 have five paths:
 
         >>> log_probs = jnp.log(jnp.full((1, 3, 3), 1 / 3))
         >>> loss = jaxloss.ctc_loss(log_probs, jnp.array([[1, 2]]), [3], [2], reduction="sum")
@@ -81,24 +87,49 @@ def ctc_loss(
     Source: `torch.nn.CTCLoss`; Graves et al., "Connectionist Temporal Classification: Labelling Unsegmented Sequence
     Data with Recurrent Neural Networks", 2006.
     """
+    targets = without_concatenation(targets, target_lengths, log_probs)
+    return _ctc_loss(
+        log_probs,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank=blank,
+        zero_infinity=zero_infinity,
+        time_major=time_major,
+        reduction=reduction,
+        where=where,
+        sample_weight=sample_weight,
+    )
+
+
+@program()
+def _ctc_loss(
+    log_probs: Float[ArrayLike, "... classes"],
+    targets: Integer[Array, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int,
+    zero_infinity: bool,
+    time_major: bool,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+) -> Float[Array, "..."]:
     check_reduction(reduction)
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
-    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths, where)
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths, where)
 
-    def each(batch: Batch) -> Float[Array, "sequences"]:
-        found = paths(batch, axis, blank)
-        return nan_unless(found.ok, surprise(found.emissions, found.skips, found.lengths))
-
-    losses = on_any_mesh(each, batch, axis)
+    losses = negative_log_likelihood(batch, axis, blank)
     if zero_infinity:
-        losses = jnp.where(jnp.isposinf(losses), 0.0, losses)
+        losses = jnp.where(is_infinite(losses), 0.0, losses)
     if reduction == "mean":
-        losses = losses / jnp.maximum(batch.lengths, 1).astype(losses.dtype)
+        losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
     return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=log_probs.dtype)
 
 
 class CTCLoss(Loss, fn=ctc_loss):
-    """[`ctc_loss`][jaxloss.ctc_loss] and its options as one value."""
+    """Option object of [`ctc_loss`][jaxloss.ctc_loss]."""
 
     blank: int = static(0)
     zero_infinity: bool = static(False)
@@ -107,22 +138,22 @@ class CTCLoss(Loss, fn=ctc_loss):
 
 
 class CTCAlignment(NamedTuple):
-    """Where in the frames of a sequence its labels stand.
+    """Alignment of a sequence's labels with its frames.
 
     Attributes:
-        path: (N, T), the class of every frame on the likeliest path: a label, or the blank; -1 behind the end of a
-            sequence, and everywhere in one that has no path.
-        score: (N,), the log-probability of that path; -inf if there is none, NaN where `ctc_loss` is NaN.
-        posterior: (N, T, C), the probability that a frame is of a class, over all paths; 0 behind the end.
+        path: The class of every frame on the most probable path, a label or the blank, shape (N, T). It is -1 past the
+            end of a sequence, and in every frame of a sequence without a path.
+        score: The log-probability of that path, shape (N,). It is -inf without a path, and NaN where `ctc_loss` is NaN.
+        posterior: The probability of each class in each frame, over all paths, shape (N, T, C). It is 0 past the end.
     """
 
-    path: Int[Array, "..."]
-    score: Float[Array, "..."]
-    posterior: Float[Array, "..."]
+    path: Int[Array, "*frames"]
+    score: Float[Array, "*batch"]
+    posterior: Float[Array, "*frames classes"]
 
 
 def ctc_alignment(
-    log_probs: Float[ArrayLike, "..."],
+    log_probs: Float[ArrayLike, "... classes"],
     targets: Integer[ArrayLike, "..."],
     input_lengths: Lengths,
     target_lengths: Lengths,
@@ -130,70 +161,78 @@ def ctc_alignment(
     blank: int = 0,
     time_major: bool = False,
 ) -> CTCAlignment:
-    """Where the labels of a sequence stand in its frames: the likeliest path, and each frame's probabilities.
+    """Alignment of labels with frames: the most probable path, and the class probabilities of each frame.
 
     Args:
-        log_probs: (N, T, C), or (T, C) for one sequence: as [`ctc_loss`][jaxloss.ctc_loss] takes them.
-        targets: class numbers, in any form that `ctc_loss` takes.
-        input_lengths: (N,), the frames of each sequence.
-        target_lengths: (N,), the labels of each sequence.
-        blank: the class of a frame that is no label.
-        time_major: `log_probs` are (T, N, C), and so are the path (T, N) and the posterior.
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, as for
+            [`ctc_loss`][jaxloss.ctc_loss].
+        targets: Class numbers (indices from 0), in any form that `ctc_loss` takes.
+        input_lengths: The number of frames of each sequence, shape (N,).
+        target_lengths: The number of labels of each sequence, shape (N,).
+        blank: The class of a frame without a label.
+        time_major: Whether `log_probs` are (T, N, C). The path is then (T, N), and the posterior (T, N, C).
 
     Returns:
-        A [`CTCAlignment`][jaxloss.CTCAlignment]. Only the posterior and the score have a derivative.
+        A [`CTCAlignment`][jaxloss.CTCAlignment]. Only its posterior and its score have a derivative.
 
     Raises:
-        ValueError: as `ctc_loss`.
-        TypeError: as `ctc_loss`.
+        ValueError: The same mistakes as in `ctc_loss`.
+        TypeError: The same mistakes as in `ctc_loss`.
 
     Examples:
         >>> log_probs = jaxloss.log_softmax(jnp.array([[0.0, 3.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
         >>> print(jaxloss.ctc_alignment(log_probs, jnp.array([1, 2]), 3, 2).path)
         [1 1 2]
 
-    Source: Graves et al., 2006, for the posterior; Viterbi, "Error Bounds for Convolutional Codes and an
-    Asymptotically Optimum Decoding Algorithm", 1967, for the path.
+    Source: Graves et al., 2006, for the posterior; Viterbi, "Error Bounds for Convolutional Codes and an Asymptotically
+    Optimum Decoding Algorithm", 1967, for the path.
     """
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
-    batch = sequences(log_probs, shape, targets, input_lengths, target_lengths)
+    targets = without_concatenation(targets, target_lengths, log_probs)
+    return _ctc_alignment(log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major)
 
-    def likeliest(batch: Batch) -> tuple[Float[Array, "sequences"], Int[Array, "sequences frames"]]:
-        found = paths(batch, axis, blank)
-        score, states = best_path(found.emissions, found.skips, found.lengths)
-        states = states[: batch.log_probs.shape[1 - axis]].T
-        places = jnp.where(states % 2 == 0, 0, states // 2 + 1)
-        classes = jnp.take_along_axis(found.classes, places, 1, mode="clip")
-        there = before_end(found.frames, classes.shape[1]) & (found.ok & (score > -jnp.inf))[:, None]
-        return nan_unless(found.ok, score).astype(log_probs.dtype), jnp.where(there, classes, -1)
 
+@program()
+def _ctc_alignment(
+    log_probs: Float[ArrayLike, "... classes"],
+    targets: Integer[Array, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int,
+    time_major: bool,
+) -> CTCAlignment:
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths)
+
+    # The posterior is minus the derivative of the loss.
     def total(log_probs: Float[Array, "..."]) -> Float[Array, ""]:
-        return ctc_loss(
-            log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major, reduction="sum"
-        )
+        return jnp.sum(negative_log_likelihood(batch._replace(log_probs=log_probs), axis, blank))
 
-    score, path = on_any_mesh(likeliest, batch, axis)
+    score, path = likeliest_path(batch, axis, blank)
     path = (path.T if axis else path).reshape(log_probs.shape[:-1])
-    return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(log_probs))
+    return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(batch.log_probs).reshape(log_probs.shape))
 
 
+@program()
 def ctc_greedy_decode(
-    log_probs: Float[ArrayLike, "..."], input_lengths: Lengths, *, blank: int = 0, time_major: bool = False
-) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
-    """The labels of the likeliest class in every frame, repetitions merged and blanks dropped.
+    log_probs: Float[ArrayLike, "... classes"], input_lengths: Lengths, *, blank: int = 0, time_major: bool = False
+) -> tuple[Int[Array, "*batch frames"], Int[Array, "*batch"]]:
+    """Labels of the most probable class in every frame, with repetitions merged and blanks dropped.
 
     Args:
-        log_probs: (N, T, C), or (T, C) for one sequence: log-probabilities, or anything that orders the classes.
-        input_lengths: (N,), the frames of each sequence.
-        blank: the class of a frame that is no label.
-        time_major: `log_probs` are (T, N, C).
+        log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence. Any scores that order the classes
+            will do.
+        input_lengths: The number of frames of each sequence, shape (N,).
+        blank: The class of a frame without a label.
+        time_major: Whether `log_probs` are (T, N, C).
 
     Returns:
-        The labels (N, T), padded with the blank, which is no label; and how many there are of each sequence, (N,).
+        The labels, shape (N, T), padded with the blank, which is no label; and the number of labels of each sequence,
+        (N,).
 
     Raises:
-        ValueError: shapes that do not match, a blank that is no class.
-        TypeError: log-probabilities that are not real and floating, lengths that are not integers.
+        ValueError: Shapes do not match, or the blank is no class.
+        TypeError: The log-probabilities are not real and floating, or the lengths are not integers.
 
     Examples:
         >>> best = jnp.array([1, 1, 0, 1, 2, 0])
@@ -203,14 +242,14 @@ def ctc_greedy_decode(
 
     Source: Graves et al., 2006, "best path decoding".
     """
-    log_probs, shape, axis = of_frames(log_probs, blank, time_major)
+    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
     best = jnp.argmax(log_probs, -1)
     best = best.T if axis else best.reshape(-1, log_probs.shape[-2])
     count, longest = best.shape
-    spoken = before_end(per_sequence("input_lengths", input_lengths, shape), longest)
-    before = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank)
-    kept = (best != blank) & (best != before) & spoken
-    place = jnp.where(kept, jnp.cumsum(kept, 1) - 1, longest)  # out of range, where nothing is written
+    in_input = length_mask(checked_lengths("input_lengths", input_lengths, shape), longest)
+    previous = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank)
+    is_label = (best != blank) & (best != previous) & in_input
+    place = jnp.where(is_label, jnp.cumsum(is_label, 1) - 1, longest)  # a place out of range is not written
     rows = jnp.arange(count)[:, None]
     labels = jnp.full_like(best, blank).at[rows, place].set(best, mode="drop")
-    return labels.reshape(*shape, longest), jnp.sum(kept, 1).reshape(shape)
+    return labels.reshape(*shape, longest), jnp.sum(is_label, 1).reshape(shape)

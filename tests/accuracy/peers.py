@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 from measure import Results, computed
+from measured import Arrays, Measured, given
 from points import Kind
-from subjects import Arrays, Subject, given
 
-Run = Callable[[Subject, Arrays, Kind], Results | None]
+Run = Callable[[Measured, Arrays, Kind], Results | None]
 """The results, or None where the library lacks the loss or the dtype."""
 
 
-def of_torch(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_torch(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     import torch
 
     call = _torch_calls(torch).get(subject.name, getattr(torch.nn.functional, subject.name, None))
@@ -56,7 +56,7 @@ def _torch_calls(torch: Any) -> Mapping[str, Callable[..., Any]]:
         "l1_loss mse_loss huber_loss smooth_l1_loss poisson_nll_loss gaussian_nll_loss kl_div nll_loss "
         "binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss multilabel_soft_margin_loss "
         "multi_margin_loss multilabel_margin_loss hinge_embedding_loss margin_ranking_loss cosine_embedding_loss "
-        "triplet_margin_loss"
+        "triplet_margin_loss triplet_margin_with_distance_loss"
     ).split()
     return {name: unreduced(name) for name in names} | {
         "cross_entropy": cross_entropy,
@@ -67,7 +67,7 @@ def _torch_calls(torch: Any) -> Mapping[str, Callable[..., Any]]:
     }
 
 
-def of_optax(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_optax(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     import optax
 
     losses = optax.losses
@@ -86,7 +86,7 @@ def of_optax(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     return _of_jax(calls, subject, arrays, kind)
 
 
-def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def of_keras(subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
@@ -117,7 +117,7 @@ def of_keras(subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
     return _of_jax(calls, subject, arrays, kind)
 
 
-def _of_jax(calls: Mapping[str, Callable[..., Any]], subject: Subject, arrays: Arrays, kind: Kind) -> Results | None:
+def _of_jax(calls: Mapping[str, Callable[..., Any]], subject: Measured, arrays: Arrays, kind: Kind) -> Results | None:
     call = calls.get(subject.name)
     if call is None:
         return None

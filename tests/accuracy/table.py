@@ -15,21 +15,22 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 import jax  # noqa: E402  # the path is set above
 import numpy as np  # noqa: E402
 from inputs import Inputs  # noqa: E402
 from measure import Wanted, computed, faults, numbers, truths, units_of_last_place  # noqa: E402
+from measured import DTYPES, Arrays, Measured, given  # noqa: E402
 from peers import PEERS  # noqa: E402
 from points import Kind  # noqa: E402
-from subjects import DTYPES, SUBJECTS, Arrays, Subject, given  # noqa: E402
+from subjects import SUBJECTS  # noqa: E402
 
 PAGE = HERE.parent.parent / "docs/numerics.md"
 NAMES = {"torch": "PyTorch", "optax": "optax", "keras": "Keras"}
 
 
-def ordinary(subjects: list[Subject]) -> Iterator[str]:
+def ordinary(subjects: list[Measured]) -> Iterator[str]:
     """The largest errors on ordinary inputs."""
     yield "| loss | " + " | ".join(f"{dtype} | derivative" for dtype in DTYPES) + " |"
     yield "|---" * (1 + 2 * len(DTYPES)) + "|"
@@ -43,7 +44,7 @@ def ordinary(subjects: list[Subject]) -> Iterator[str]:
         yield f"| {named(subject)} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |"
 
 
-def adversarial(subjects: list[Subject], peers: list[str], most: int | None) -> Iterator[str]:
+def adversarial(subjects: list[Measured], peers: list[str], most: int | None) -> Iterator[str]:
     """How many numbers are wrong, of all that are tried, in all three dtypes."""
     yield "| " + " | ".join(["loss", "numbers", "jaxloss", *(NAMES[peer] for peer in peers)]) + " |"
     yield "|---" * (3 + len(peers)) + "|"
@@ -65,7 +66,7 @@ def adversarial(subjects: list[Subject], peers: list[str], most: int | None) -> 
 
 
 def wrong(
-    subject: Subject, results: tuple[np.ndarray, ...], wanted: Wanted, arrays: Arrays, kind: Kind
+    subject: Measured, results: tuple[np.ndarray, ...], wanted: Wanted, arrays: Arrays, kind: Kind
 ) -> tuple[int, int]:
     """How many numbers are wrong, and of how many."""
     found = faults(results, wanted, subject.truth, arrays, kind, never_negative=subject.never_negative, least=1.0)
@@ -77,7 +78,7 @@ def share(count: np.ndarray) -> str:
     return "" if of == 0 else f"{bad}" if bad == 0 else f"{bad} ({100 * bad / of:.2g} %)"
 
 
-def named(subject: Subject) -> str:
+def named(subject: Measured) -> str:
     options = ", ".join(f"{name}={value}" for name, value in subject.options.items())
     soft = subject.name == "cross_entropy" and subject.differentiable == (0, 1)
     return f"`{subject.name}`" + (f" {options}" if options else "") + (" probabilities" if soft else "")

@@ -1,6 +1,6 @@
 """Losses and derivatives against formulas in 60 digits, at points made to break them and at ordinary ones.
 
-`subjects.py` lists the losses, `points.py` the points, `gold.py` the formulas, `measure.py` says what is wrong with a
+The Cases list the losses, `points.py` the points, `gold.py` the formulas, `measure.py` says what is wrong with a
 number. `python tests/accuracy/table.py` writes the figures of the documentation from the same.
 """
 
@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 from cases import CASES
 from measure import computed, faults, truths, units_of_last_place
+from measured import DTYPES, Measured, given
 from points import Kind
-from subjects import DTYPES, SUBJECTS, Subject, given
+from subjects import SUBJECTS
 from variants import variants
-
-# What is measured under another name.
-SAME = {"triplet_margin_with_distance_loss": "triplet_margin_loss"}
 
 
 def test_every_loss_is_measured() -> None:
-    left = {SAME.get(case.name, case.name) for case in CASES} - {subject.name for subject in SUBJECTS}
-    assert not left, f"add to SUBJECTS: {', '.join(sorted(left))}"
+    left = {case.name for case in CASES} - {subject.name for subject in SUBJECTS}
+    assert not left, f"give the Cases of these losses an `accuracy`: {', '.join(sorted(left))}"
 
 
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id.replace(" ", "-"))
@@ -29,7 +27,7 @@ every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject:
     ("dtype", "jit"),
     variants([*((dtype, True) for dtype in DTYPES), ("float32", False)], lambda dtype, jit: dtype == "float32" and jit),
 )
-def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, jit: bool) -> None:
+def test_no_adversarial_input_has_a_wrong_result(subject: Measured, dtype: str, jit: bool) -> None:
     kind = Kind(dtype)
     arrays = subject.tried_at(kind)
     results = computed(subject.ours, given(arrays, kind), subject.differentiable, jit=jit)
@@ -40,7 +38,7 @@ def test_no_adversarial_input_has_a_wrong_result(subject: Subject, dtype: str, j
 
 @every_subject
 @pytest.mark.parametrize("dtype", variants(DTYPES, lambda dtype: dtype == "float32"))
-def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Subject, dtype: str) -> None:
+def test_ordinary_inputs_have_results_of_a_few_units_in_the_last_place(subject: Measured, dtype: str) -> None:
     kind = Kind(dtype)
     arrays = subject.ordinary_in(kind)
     wanted = truths(subject.truth, arrays)

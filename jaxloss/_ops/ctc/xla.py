@@ -1,201 +1,225 @@
-"""The paths of CTC: a label in some frames, a blank in the others, each label entered after the one before it.
+"""The forward and backward recursions of CTC over numbers of extended range.
 
-A path stands in frame t at a blank, before, between or behind the labels, or at a label. It stays, or moves on by one;
-from a label it may skip the blank, if the next label is another one. Blanks (S + 1) and labels (S) are two arrays.
-Frames behind the end of a sequence are blanks of probability 1: no label can be entered there, so that all paths wait
+A path stands in frame t at a blank (before, between or after the labels) or at a label. In the next frame it stays or
+moves on by one state. From a label it may skip the blank if the next label differs. The S + 1 blanks and the S labels
+are two arrays, because only labels can be entered by a skip.
+
+Frames after the end of a sequence emit a blank of probability 1. No label can be entered there, so that all paths wait
 at the last blank, whatever the sequence's length.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Num
 
-from jaxloss._core.extended_range import Extended, is_zero, layout, log, normalized, of_log, plus, scaled, times
-from jaxloss._ops.ctc.formula import surprise_in_logs
-from jaxloss._ops.ctc.problem import block_count
+from jaxloss._core import extended_range as extended
+from jaxloss._core.dtypes import accumulator
+from jaxloss._core.extended_range import Extended
+from jaxloss._ops.ctc.problem import Classes, Emissions, PerSequence, Problem, block_count
 
 T = TypeVar("T")
 
 
-Emissions = Float[Array, "frames sequences states"]
-"""The log-probabilities of the blank, then of each label, in every frame."""
+Skips: TypeAlias = Bool[Array, "sequences labels"]
 
 
-Skips = Bool[Array, "sequences labels"]
-"""Whether a path may come to a label from the one before it, without a blank."""
+Lengths: TypeAlias = Int[Array, "sequences"]
 
 
-Lengths = Int[Array, "sequences"]
+Index: TypeAlias = Int[ArrayLike, ""]
+"""The index of a loop. Under `jax.disable_jit` it is a Python integer."""
 
 
-PerSequence = Float[Array, "sequences"]
+class States(NamedTuple):
+    """One probability for each state in one frame.
 
-
-class Front(NamedTuple):
-    """The probability of all ways to, or from, each state in one frame."""
+    They are the alphas of the forward recursion (all partial paths that end in a state), or the betas of the backward
+    recursion (all partial paths that start from it).
+    """
 
     blanks: Extended
     labels: Extended
 
 
-@jax.custom_jvp
-def surprise(emissions: Emissions, skips: Skips, lengths: Lengths) -> PerSequence:
-    """Minus the logarithm of the probability of all paths; inf if there is none."""
+def pick(log_probs: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
+    """The log-probability of each class in every frame, in the dtype of the maths.
 
-    penalty = _penalty(emissions, skips)
-
-    def forth(frame: Int[Array, ""], front: Front, _: None) -> tuple[Front, None]:
-        return _emitted(_forth(front, penalty), _at(emissions, frame)), None
-
-    front, _ = _in_blocks(emissions.shape[0], _start(emissions, jnp.zeros_like(lengths)), None, forth)
-    return -log(_total(front, penalty, lengths))
-
-
-@surprise.defjvp
-def _surprise_jvp(
-    primals: tuple[Emissions, Skips, Lengths], tangents: tuple[Emissions, object, object]
-) -> tuple[PerSequence, PerSequence]:
-    losses, posteriors = surprise_and_posteriors(*primals)
-    return losses, -jnp.sum(posteriors * tangents[0], (0, 2))
-
-
-@jax.custom_jvp
-def surprise_and_posteriors(emissions: Emissions, skips: Skips, lengths: Lengths) -> tuple[PerSequence, Emissions]:
-    """The surprise, and minus its derivative: the probability that a frame is the blank, or each label."""
-    frames = emissions.shape[0]
-    penalty, start = _penalty(emissions, skips), _start(emissions, jnp.zeros_like(lengths))
-
-    def forth(frame: Int[Array, ""], front: Front, saved: Extended) -> tuple[Front, Extended]:
-        front = _emitted(_forth(front, penalty), _at(emissions, frame))
-        mantissa, exponent = front.labels
-        return front, Extended(_put(saved.mantissa, mantissa, frame), _put(saved.exponent, exponent, frame))
-
-    room = Extended(*(jnp.zeros_like(emissions[:, :, 1:], dtype=array.dtype) for array in start.labels))
-    front, saved = _in_blocks(frames, start, room, forth)
-    total = normalized(_total(front, penalty, lengths))
-    inverse = jnp.where(is_zero(total), 0.0, 1 / total.mantissa)[:, None]
-    penalty_back = jnp.pad(penalty[:, 1:], ((0, 0), (0, 1)), constant_values=layout(emissions.dtype).nothing)
-
-    def back(index: Int[Array, ""], front: Front, found: Emissions) -> tuple[Front, Emissions]:
-        frame = frames - 1 - index
-        front = _back(front, penalty_back)
-        # Posteriors take the place of the mantissas that they are made of, which nothing else needs.
-        came, goes = Extended(_at(found, frame), _at(saved.exponent, frame)), front.labels
-        both = Extended(came.mantissa * goes.mantissa, came.exponent + goes.exponent)
-        # No posterior is above 1; the bound is for states without a path in a sequence without a path.
-        posterior = scaled(both, jnp.maximum(total.exponent[:, None], both.exponent - 40)) * inverse
-        return _emitted(front, _at(emissions, frame)), _put(found, posterior, frame)
-
-    _, labels = _in_blocks(frames, _start(emissions, lengths), saved.mantissa, back)
-    # A frame that is no label is the blank. Rounding must not make it less likely than impossible.
-    blank = jnp.where(is_zero(total), 0.0, 1.0)[None] - jnp.sum(labels, 2)
-    blank += lax.stop_gradient(jnp.maximum(-blank, 0.0))
-    return -log(total), jnp.concatenate([blank[:, :, None], labels], 2)
-
-
-@surprise_and_posteriors.defjvp
-def _surprise_and_posteriors_jvp(
-    primals: tuple[Emissions, Skips, Lengths], tangents: tuple[Emissions, object, object]
-) -> tuple[tuple[PerSequence, Emissions], tuple[PerSequence, Emissions]]:
-    # JAX would differentiate what is above, but keep all posteriors for every frame. So this is the derivative of the
-    # same recursion in logarithms. (In a scan JAX 0.10 does take the other way, which must be right too.)
-    def total(emissions: Emissions) -> Float[Array, ""]:
-        return jnp.sum(surprise_in_logs(emissions, *primals[1:]))
-
-    def posteriors(emissions: Emissions) -> Emissions:
-        return -cast(Emissions, jax.grad(total)(emissions))
-
-    found = surprise_and_posteriors(*primals)
-    return found, (-jnp.sum(found[1] * tangents[0], (0, 2)), jax.jvp(posteriors, primals[:1], tangents[:1])[1])
-
-
-def _forth(front: Front, penalty: Int[Array, "sequences labels"]) -> Front:
-    """One frame on, before its emission."""
-    blanks, labels = front
-    entered = _padded(labels, (1, 0))  # one before each blank
-    came, skipped = _cut(blanks, slice(-1)), _cut(entered, slice(-1))
-    return Front(plus(blanks, entered), plus(labels, came, _shifted(skipped, penalty)))
-
-
-def _back(front: Front, penalty: Int[Array, "sequences labels"]) -> Front:
-    """One frame back, before its emission."""
-    blanks, labels = front
-    left = _padded(labels, (0, 1))  # one behind each blank
-    goes, skips = _cut(blanks, slice(1, None)), _cut(left, slice(1, None))
-    return Front(plus(blanks, left), plus(labels, goes, _shifted(skips, penalty)))
-
-
-def _emitted(front: Front, emissions: Float[Array, "sequences states"]) -> Front:
-    return Front(times(front.blanks, of_log(emissions[:, :1])), times(front.labels, of_log(emissions[:, 1:])))
-
-
-def _start(emissions: Emissions, at: Lengths) -> Front:
-    """All the probability at one blank.
-
-    What a loop carries must vary over devices as what the loop makes of it does: so it is made from the inputs.
+    The picked values are cast, and not the input: a cast of the input would take an array of its size.
     """
-    its, ones = layout(emissions.dtype), jnp.ones_like(emissions[0])
-    here = jnp.arange(ones.shape[1], dtype=at.dtype)[None] == at[:, None]
-    nothing = jnp.where(here, its.nothing, jnp.full_like(ones, its.nothing, its.integer))
-    ones = jnp.where(here, jnp.ones((), ones.dtype), ones)
-    return Front(Extended(ones, jnp.where(here, 0, nothing)), Extended(ones[:, 1:], nothing[:, 1:]))
+
+    def of_sequence(frames: Float[Array, "frames classes"], classes: Int[Array, "states"]) -> Float[Array, "..."]:
+        return frames.at[:, classes].get(mode="promise_in_bounds")
+
+    picked = jax.vmap(of_sequence, (batch_axis, 0), 1)(log_probs, classes)
+    return picked.astype(accumulator(log_probs.dtype))
 
 
-def _total(front: Front, penalty: Int[Array, "sequences labels"], lengths: Lengths) -> Extended:
-    """The probability of the paths that end: they could come to the last blank in one more frame."""
-    ends = _forth(front, penalty).blanks
-    return Extended(*(jnp.take_along_axis(array, lengths[:, None], 1, mode="clip")[:, 0] for array in ends))
+def value(problem: Problem) -> PerSequence:
+    """Minus the log-probability of all paths; inf if there is no path.
+
+    A value without a derivative needs the alphas of one frame only, so that no array of all frames is stored.
+    """
+    emissions, target_lengths = problem.emissions, problem.target_lengths
+    skip_cost = _skip_cost(emissions, problem.skips)
+
+    def forward(frame: Index, alphas: States, _: None) -> tuple[States, None]:
+        return _emit(_step_forward(alphas, skip_cost), _frame(emissions, frame)), None
+
+    alphas, _ = _loop_over_frames(
+        emissions.shape[0], _certain_blank(emissions, jnp.zeros_like(target_lengths)), None, forward
+    )
+    return -extended.to_log(_likelihood(alphas, skip_cost, target_lengths))
 
 
-def _in_blocks(
-    frames: int, front: Front, rest: T, body: Callable[[Int[Array, ""], Front, T], tuple[Front, T]]
-) -> tuple[Front, T]:
-    """A loop over whole blocks of frames, in front of each of which the front is normalised."""
-    number = block_count(frames)
-    size = frames // number
+def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
+    """The negative log-likelihood, and the posterior probability that a frame is the blank, or each label."""
+    emissions, target_lengths = problem.emissions, problem.target_lengths
+    frames = emissions.shape[0]
+    skip_cost = _skip_cost(emissions, problem.skips)
+    start = _certain_blank(emissions, jnp.zeros_like(target_lengths))
 
-    def block(index: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
-        front, rest = carry
+    def forward(frame: Index, alphas: States, saved: Extended) -> tuple[States, Extended]:
+        alphas = _emit(_step_forward(alphas, skip_cost), _frame(emissions, frame))
+        mantissa, exponent = alphas.labels
+        return alphas, Extended(
+            _set_frame(saved.mantissa, mantissa, frame), _set_frame(saved.exponent, exponent, frame)
+        )
 
-        def each(frame: Int[Array, ""], carry: tuple[Front, T]) -> tuple[Front, T]:
-            return body(index * size + frame, *carry)
+    # Only the alphas of the labels are stored: the posterior of the blank follows from those of the labels.
+    storage = Extended(*(jnp.zeros_like(emissions[:, :, 1:], dtype=array.dtype) for array in start.labels))
+    alphas, saved = _loop_over_frames(frames, start, storage, forward)
+    likelihood = extended.normalize(_likelihood(alphas, skip_cost, target_lengths))
+    impossible = extended.is_zero(likelihood)
+    # Without a path the posteriors are 0 and not 0 / 0, so that the gradient of an infinite loss is 0.
+    inverse = jnp.where(impossible, 0.0, 1 / likelihood.mantissa)[:, None]
+    # Going backward, a skip leaves the label before: the cost stands one place earlier.
+    skip_cost_backward = jnp.pad(
+        skip_cost[:, 1:], ((0, 0), (0, 1)), constant_values=extended.layout(emissions.dtype).zero_exponent
+    )
 
-        start = (Front(normalized(front.blanks), normalized(front.labels)), rest)
-        return cast(tuple[Front, T], lax.fori_loop(0, size, each, start))
+    def backward(index: Index, betas: States, posteriors: Emissions) -> tuple[States, Emissions]:
+        frame = frames - 1 - index
+        betas = _step_backward(betas, skip_cost_backward)
+        # The posteriors overwrite the stored mantissas of the alphas, which no later frame needs: that saves an array.
+        alpha, beta = Extended(_frame(posteriors, frame), _frame(saved.exponent, frame)), betas.labels
+        product = Extended(alpha.mantissa * beta.mantissa, alpha.exponent + beta.exponent)
+        # No posterior exceeds 1, so that the shift is never far upward. The bound holds for states without a path in a
+        # sequence without a path, where the exponents are arbitrary.
+        shift = jnp.maximum(likelihood.exponent[:, None], product.exponent - 40)
+        posterior = extended.mantissa_at(product, shift) * inverse
+        return _emit(betas, _frame(emissions, frame)), _set_frame(posteriors, posterior, frame)
 
-    return cast(tuple[Front, T], lax.fori_loop(0, number, block, (front, rest)))
+    _, labels = _loop_over_frames(frames, _certain_blank(emissions, target_lengths), saved.mantissa, backward)
+    # A frame that is no label is the blank. Rounding must not give it a probability below 0. The correction is a
+    # constant to the derivative, because the sum of all posteriors does not depend on the emissions.
+    blank = jnp.where(impossible, 0.0, 1.0)[None] - jnp.sum(labels, 2)
+    blank += lax.stop_gradient(jnp.maximum(-blank, 0.0))
+    return -extended.to_log(likelihood), jnp.concatenate([blank[:, :, None], labels], 2)
 
 
-def _penalty(emissions: Emissions, skips: Skips) -> Int[Array, "sequences labels"]:
-    """The exponent of what a step without a blank costs: nothing, or everything."""
-    its = layout(emissions.dtype)
-    return jnp.where(skips, 0, its.nothing).astype(its.integer)
-
-
-def _cut(x: Extended, part: slice) -> Extended:
-    return Extended(x.mantissa[:, part], x.exponent[:, part])
-
-
-def _shifted(x: Extended, exponent: Int[Array, "..."]) -> Extended:
-    return Extended(x.mantissa, x.exponent + exponent)
-
-
-def _padded(x: Extended, sides: tuple[int, int]) -> Extended:
-    """With zeros in front of, or behind, the states."""
-    widths = ((0, 0), sides)
-    nothing = layout(x.mantissa.dtype).nothing
-    return Extended(
-        jnp.pad(x.mantissa, widths, constant_values=1.0), jnp.pad(x.exponent, widths, constant_values=nothing)
+def _step_forward(alphas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
+    """Move the alphas on by one frame, without the new frame's emission."""
+    # A blank is entered from the label before it, and a label from the blank or, by a skip, the label before it.
+    blanks, labels = alphas
+    into_blanks = _pad(labels, (1, 0))  # the label before each blank
+    previous_blanks, previous_labels = _slice(blanks, slice(-1)), _slice(into_blanks, slice(-1))
+    return States(
+        extended.add(blanks, into_blanks),
+        extended.add(labels, previous_blanks, _add_exponent(previous_labels, skip_cost)),
     )
 
 
-def _at(every: Num[Array, "frames ..."], frame: Int[Array, ""]) -> Num[Array, "..."]:
-    return cast(Array, lax.dynamic_index_in_dim(every, frame, keepdims=False))
+def _step_backward(betas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
+    """Move the betas back by one frame, without the new frame's emission."""
+    # The mirror image: a blank leads to the label after it, and a label to the blank or the label after it.
+    blanks, labels = betas
+    from_blanks = _pad(labels, (0, 1))  # the label after each blank
+    next_blanks, next_labels = _slice(blanks, slice(1, None)), _slice(from_blanks, slice(1, None))
+    return States(
+        extended.add(blanks, from_blanks), extended.add(labels, next_blanks, _add_exponent(next_labels, skip_cost))
+    )
 
 
-def _put(every: Num[Array, "frames ..."], one: Num[Array, "..."], frame: Int[Array, ""]) -> Num[Array, "frames ..."]:
-    return cast(Array, lax.dynamic_update_index_in_dim(every, one, frame, 0))
+def _emit(states: States, emissions: Float[Array, "sequences states"]) -> States:
+    # The exponential is taken frame by frame, so that no mantissas and exponents of all frames are stored.
+    return States(
+        extended.multiply(states.blanks, extended.from_log(emissions[:, :1])),
+        extended.multiply(states.labels, extended.from_log(emissions[:, 1:])),
+    )
+
+
+def _certain_blank(emissions: Emissions, at: Lengths) -> States:
+    """States with probability 1 at one blank and 0 elsewhere: where the forward or the backward recursion starts.
+
+    They are made from the emissions because a loop under `shard_map` requires that its carry varies over the devices
+    like the results of its body.
+    """
+    layout, ones = extended.layout(emissions.dtype), jnp.ones_like(emissions[0])
+    is_start = jnp.arange(ones.shape[1], dtype=at.dtype)[None] == at[:, None]
+    zero = jnp.where(is_start, layout.zero_exponent, jnp.full_like(ones, layout.zero_exponent, layout.integer))
+    ones = jnp.where(is_start, jnp.ones((), ones.dtype), ones)
+    return States(Extended(ones, jnp.where(is_start, 0, zero)), Extended(ones[:, 1:], zero[:, 1:]))
+
+
+def _likelihood(alphas: States, skip_cost: Int[Array, "sequences labels"], target_lengths: Lengths) -> Extended:
+    """The probability of all complete paths: one more step takes each of them to the last blank."""
+    ends = _step_forward(alphas, skip_cost).blanks
+    return Extended(*(jnp.take_along_axis(array, target_lengths[:, None], 1, mode="clip")[:, 0] for array in ends))
+
+
+def _loop_over_frames(
+    frames: int, states: States, stored: T, body: Callable[[Index, States, T], tuple[States, T]]
+) -> tuple[States, T]:
+    """Loop over whole blocks of frames, and normalise the states before each block.
+
+    Mantissas grow from frame to frame. A block is short enough that none overflows, and so the cost of a normalisation
+    is shared by its frames.
+    """
+    number = block_count(frames)
+    size = frames // number
+
+    def block(index: Index, carry: tuple[States, T]) -> tuple[States, T]:
+        states, stored = carry
+
+        def each(frame: Index, carry: tuple[States, T]) -> tuple[States, T]:
+            return body(index * size + frame, *carry)
+
+        start = (States(extended.normalize(states.blanks), extended.normalize(states.labels)), stored)
+        return cast(tuple[States, T], lax.fori_loop(0, size, each, start))
+
+    return cast(tuple[States, T], lax.fori_loop(0, number, block, (states, stored)))
+
+
+def _skip_cost(emissions: Emissions, skips: Skips) -> Int[Array, "sequences labels"]:
+    """The exponent that a skip of a blank adds: 0, or that of the number zero where the skip is not allowed."""
+    layout = extended.layout(emissions.dtype)
+    return jnp.where(skips, 0, layout.zero_exponent).astype(layout.integer)
+
+
+def _slice(x: Extended, part: slice) -> Extended:
+    return Extended(x.mantissa[:, part], x.exponent[:, part])
+
+
+def _add_exponent(x: Extended, exponent: Int[Array, "..."]) -> Extended:
+    return Extended(x.mantissa, x.exponent + exponent)
+
+
+def _pad(x: Extended, sides: tuple[int, int]) -> Extended:
+    """Add zeros before or after the states."""
+    widths = ((0, 0), sides)
+    zero_exponent = extended.layout(x.mantissa.dtype).zero_exponent
+    return Extended(
+        jnp.pad(x.mantissa, widths, constant_values=1.0), jnp.pad(x.exponent, widths, constant_values=zero_exponent)
+    )
+
+
+def _frame(array: Num[Array, "frames ..."], frame: Index) -> Num[Array, "..."]:
+    return cast(Array, lax.dynamic_index_in_dim(array, frame, keepdims=False))
+
+
+def _set_frame(array: Num[Array, "frames ..."], values: Num[Array, "..."], frame: Index) -> Num[Array, "frames ..."]:
+    return cast(Array, lax.dynamic_update_index_in_dim(array, values, frame, 0))

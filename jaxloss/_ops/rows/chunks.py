@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Integer, Shaped
 
+from jaxloss._core.class_axis import varying
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
 from jaxloss._ops.rows.problem import Problem
@@ -142,6 +143,5 @@ def _zeros(term: jax.ShapeDtypeStruct, shape: tuple[int, ...] | None) -> Values:
 
 def _varying(zeros: Values, term: jax.ShapeDtypeStruct) -> Values:
     """Zeros that vary over devices as the term does: within `shard_map` the type of a loop's state must not change."""
-    manual = term.manual_axis_type
-    axes: tuple[str, ...] = () if manual is None else tuple(manual.varying)
+    axes = tuple(sorted(varying(term)))
     return cast(Values, lax.pcast(zeros, axes, to="varying")) if axes else zeros

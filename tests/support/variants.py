@@ -8,5 +8,5 @@ import pytest
 
 def variants(values: Iterable[Any], usual: Callable[..., bool]) -> list[Any]:
     """Parameters of a test; those that are not usual are left to an exhaustive run."""
-    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    rows = [value if type(value) is tuple else (value,) for value in values]
     return [pytest.param(*row, marks=[] if usual(*row) else [pytest.mark.exhaustive]) for row in rows]

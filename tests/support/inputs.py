@@ -1,4 +1,4 @@
-"""What the Cases of `cases.py` are tried on: shapes and sizes, the arrays that losses take, and PyTorch's spelling."""
+"""Inputs of the Cases: shapes and sizes, the arrays that losses take, and PyTorch's spelling."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
 Options = Mapping[str, Any]
+INF = np.inf
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,40 @@ class Inputs:
     scale: float = 1.0
     size: int = 5  # of the class axis, or of a vector
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Values that are at the edges of what an argument may be, and values that it must not be."""
+
+    good: tuple[float, ...]
+    bad: tuple[float, ...] = (np.nan,)
+
+
+SIZES = (2.0**-130, 2.0**-30, 2.0**-10, 1.0, 17.0, 88.0, 104.0, 1e4)  # the first is 0, or of subnormal size
+REAL = Domain((0.0, *SIZES, *(-size for size in SIZES)))
+LOG_PROB = Domain((0.0, *(-size for size in SIZES)))
+PROBABILITY = Domain((0.0, 2.0**-30, 0.5, 1 - 2.0**-8, 1.0), (-0.5, 1.5, np.nan))
+MASS = Domain(PROBABILITY.good, (-0.5, np.nan))
+RATE = Domain((2.0**-10, 1.0, 1e4), (-1.0, np.nan))
+VARIANCE = Domain((0.0, 2.0**-20, 1.0, 1e4), (-1.0, np.nan))
+COUNT = Domain((0.0, 1.0, 2.0, 1e4))
+LABEL = Domain((), (-1, 10**6))
+LABEL_LIST = Domain((), (-2, 10**6))
+LENGTH = Domain((), (-1, 10**6))
+SIGN = WEIGHTS = SEQUENCE = Domain((), ())
+
+Make = Callable[[np.random.Generator, Inputs], Arrays]
+
+
+def takes(*domains: Domain) -> Callable[[Make], Make]:
+    """Note the domain of each array that a function makes."""
+
+    def noted(make: Make) -> Make:
+        make.domains = domains
+        return make
+
+    return noted
 
 
 ELEMENTS = {
@@ -40,6 +75,9 @@ EXAMPLES = {
     "huge": Inputs((7,), scale=1e4),
 }
 MANY_EXAMPLES = EXAMPLES | {"extra": Inputs((2, 3, 2))}
+# The ordinary inputs that accuracy is measured at.
+VECTORS = Inputs((200,), size=10)
+LOGITS = Inputs((200,), size=10, scale=3)
 
 
 def snapped(values: np.ndarray) -> np.ndarray:
@@ -68,56 +106,69 @@ def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(rng.choice([-1.0, 1.0], size=shape))
 
 
+@takes(REAL, REAL)
 def pair(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, inputs.shape, inputs.scale), normal(rng, inputs.shape, inputs.scale)
 
 
+@takes(REAL, COUNT)
 def counts(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, inputs.shape, min(inputs.scale, 8)), np.asarray(rng.poisson(3, inputs.shape) * 1.0)
 
 
+@takes(RATE, COUNT)
 def rates(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return np.asarray(rng.gamma(2, inputs.scale, inputs.shape) + 0.125), np.asarray(rng.poisson(3, inputs.shape) * 1.0)
 
 
+@takes(REAL, REAL, VARIANCE)
 def means_and_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*pair(rng, inputs), np.asarray(rng.gamma(2, inputs.scale, inputs.shape) + 0.125))
 
 
+@takes(REAL, REAL, WEIGHTS)
 def rowwise_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*pair(rng, inputs), np.asarray(rng.gamma(2, inputs.scale, (*inputs.shape[:-1], 1)) + 0.125))
 
 
+@takes(REAL, REAL, WEIGHTS)
 def unsqueezed_variances(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     predictions, targets = pair(rng, inputs)
     return predictions, targets, np.asarray(rng.gamma(2, inputs.scale, inputs.shape[:-1]) + 0.125)
 
 
+@takes(LOG_PROB, MASS)
 def log_probs_and_probs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return -np.abs(normal(rng, inputs.shape, inputs.scale)) - 0.125, np.asarray(rng.uniform(0.05, 1, inputs.shape))
 
 
+@takes(LOG_PROB, LOG_PROB)
 def two_log_probs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     first, second = pair(rng, inputs)
     return -np.abs(first), -np.abs(second)
 
 
+@takes(PROBABILITY, PROBABILITY)
 def probabilities(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return np.asarray(rng.uniform(0.05, 0.95, inputs.shape)), np.asarray(rng.uniform(0, 1, inputs.shape))
 
 
+@takes(REAL, PROBABILITY)
 def logits_and_probabilities(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, inputs.shape, inputs.scale), np.asarray(rng.uniform(0, 1, inputs.shape))
 
 
+@takes(REAL, SIGN)
 def scores_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, inputs.shape, inputs.scale), signs(rng, inputs.shape)
 
 
+@takes(REAL, REAL, SIGN)
 def scores_scores_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*pair(rng, inputs), signs(rng, inputs.shape))
 
 
+@takes(REAL, LABEL)
 def logits_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     labels = np.asarray(rng.integers(0, inputs.size, inputs.shape))
     if labels.size > 2:
@@ -125,12 +176,14 @@ def logits_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, (*inputs.shape, inputs.size), inputs.scale), labels
 
 
+@takes(REAL, LABEL)
 def scores_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(
         rng.integers(0, inputs.size, inputs.shape)
     )
 
 
+@takes(REAL, MASS)
 def logits_and_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     soft = rng.dirichlet(np.ones(inputs.size), inputs.shape) if inputs.size > 1 else np.ones((*inputs.shape, 1))
     return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(soft)
@@ -139,11 +192,13 @@ def logits_and_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
 WIDTH = 3
 
 
+@takes(REAL, WEIGHTS, LABEL)
 def hidden_kernel_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, inputs.size), 1)
     return hidden, kernel, logits_and_labels(rng, inputs)[1]
 
 
+@takes(REAL, WEIGHTS, LABEL)
 def hidden_heads_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     """Two heads: of every example, two classes."""
     hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, 2, inputs.size), 1)
@@ -152,6 +207,7 @@ def hidden_heads_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return hidden, kernel, labels
 
 
+@takes(REAL, WEIGHTS, MASS)
 def hidden_kernel_soft_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, inputs.size), 1)
     return hidden, kernel, logits_and_soft_labels(rng, inputs)[1]
@@ -168,11 +224,13 @@ def kernel_weight(arrays: Arrays) -> np.ndarray:
     return class_weight(arrays[1:])
 
 
+@takes(REAL, PROBABILITY)
 def logits_and_multilabels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     shape = (*inputs.shape, inputs.size)
     return normal(rng, shape, inputs.scale), np.asarray(rng.integers(0, 2, shape) * 1.0)
 
 
+@takes(REAL, LABEL_LIST)
 def scores_and_label_lists(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     """Lists of up to C classes, the rest -1 or, past the first -1, anything; some name a class twice."""
     shape = (*inputs.shape, inputs.size)
@@ -182,27 +240,20 @@ def scores_and_label_lists(rng: np.random.Generator, inputs: Inputs) -> Arrays:
 
 
 def vectors(number: int) -> Callable[[np.random.Generator, Inputs], Arrays]:
+    @takes(*[REAL] * number)
     def make(rng: np.random.Generator, inputs: Inputs) -> Arrays:
         return tuple(normal(rng, (*inputs.shape, inputs.size), inputs.scale) for _ in range(number))
 
     return make
 
 
+@takes(REAL, REAL, SIGN)
 def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*vectors(2)(rng, inputs), signs(rng, inputs.shape))
 
 
 def squared_distance(a: Any, b: Any) -> Any:
     return ((a - b) ** 2).sum(-1)
-
-
-def reference(name: str) -> Callable[..., Any]:
-    """PyTorch's function of the same name, which takes the same arrays in the same order."""
-
-    def call(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
-        return getattr(functional, name)(*arrays, reduction=reduction, **options)
-
-    return call
 
 
 def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
@@ -222,10 +273,10 @@ def classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction: st
     )
     if not z_loss:
         return losses
-    kept = (targets != options.get("ignore_index", -100)) if not soft else losses == losses
-    losses = losses + z_loss * kept * logits.logsumexp(-1) ** 2
+    keep = (targets != options.get("ignore_index", -100)) if not soft else losses == losses
+    losses = losses + z_loss * keep * logits.logsumexp(-1) ** 2
     weight = options.get("weight")
-    count = kept.double() if weight is None or soft else kept * weight[targets.clamp_min(0)]
+    count = keep.double() if weight is None or soft else keep * weight[targets.clamp_min(0)]
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / count.sum()}[reduction]
 
 
@@ -251,15 +302,16 @@ def nll_classes_first(functional: ModuleType, arrays: tuple[Any, ...], reduction
     return classes_first(functional, arrays, reduction, {**options, "name": "nll_loss"})
 
 
+@takes(LOG_PROB, SEQUENCE, LENGTH, LENGTH)
 def log_probs_and_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
-    """Nine frames at most and three labels at most, some of them repeated; 0 and 2 are no labels."""
+    """Enough frames, nine at most, and three labels at most, some of them repeated; 0 and 2 are no labels."""
     frames, labels = 9, 3
     log_probs = -np.abs(normal(rng, (*inputs.shape, frames, inputs.size), inputs.scale)) - 0.125
     targets = np.asarray(rng.choice(np.delete(np.arange(inputs.size), [0, 2]), (*inputs.shape, labels)))
     targets[..., 1] = targets[..., 0]
     lengths = np.asarray(rng.integers(0, labels + 1, inputs.shape))
     lengths.flat[0] = labels
-    return log_probs, targets, np.asarray(rng.integers(4, frames + 1, inputs.shape)), lengths
+    return log_probs, targets, np.asarray(rng.integers(5, frames + 1, inputs.shape)), lengths
 
 
 def ctc(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:

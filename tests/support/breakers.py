@@ -31,7 +31,7 @@ def _centred_of_a_batch(_: int, batched: list[bool], x: Any) -> tuple[Any, bool]
     return x - jnp.mean(x), batched[0]  # over the batch too
 
 
-def batched_by_a_rule_of_its_own(x: Any, t: Any, **keywords: Any) -> Any:
+def with_a_batching_rule(x: Any, t: Any, **keywords: Any) -> Any:
     return plain(_centred(jax.lax.stop_gradient(x)), t, **keywords)
 
 
@@ -64,7 +64,7 @@ def not_normalising_weights(x: Any, t: Any, reduction: str = "mean", sample_weig
     return jaxloss.reduce((x - t) ** 2 * jnp.asarray(sample_weight, x.dtype), reduction, **keywords)
 
 
-def of_nothing_is_nan(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
+def nan_for_an_empty_mask(x: Any, t: Any, reduction: str = "mean", where: Any = True, **keywords: Any) -> Any:
     losses = (x - t) ** 2
     return losses if reduction == "none" else jnp.mean(losses, where=jnp.broadcast_to(where, losses.shape))
 
@@ -74,8 +74,8 @@ def unmasked_when_unreduced(x: Any, t: Any, reduction: str = "mean", where: Any 
 
 
 def parts_of_weight_one(x: Any, t: Any, reduction: str = "mean", **keywords: Any) -> Any:
-    if reduction == "parts":
-        return jnp.stack([plain(x, t, **keywords), jnp.ones(())])
+    if reduction == "mean":
+        return jaxloss.reduce(plain(x, t, **keywords)[None], reduction)  # the mean of one mean
     return plain(x, t, reduction=reduction, **keywords)
 
 
@@ -97,3 +97,27 @@ def looking_at_a_value(x: Any, t: Any, **keywords: Any) -> Any:
 
 def below_zero(x: Any, t: Any, **keywords: Any) -> Any:
     return jaxloss.reduce((x - t) ** 2 - 1, **keywords)
+
+
+def all_pairs(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
+    """A contrastive loss: row i of `t` is the positive of row i of `x`, and all other rows are its negatives.
+
+    It breaks no law.
+    """
+    keep = jnp.ones(len(x), bool) if where is None else where
+    x, t = (jnp.where(keep[:, None], array, jnp.zeros_like(array)) for array in (x, t))
+    logits = jnp.matmul(x, t.T, preferred_element_type=jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
+    others = jnp.where(keep[None], logits, -jnp.inf)
+    others = jnp.where(keep[:, None], others, jnp.zeros_like(others))  # a masked row may have no other row at all
+    losses = jax.nn.logsumexp(others, axis=1) - jnp.diagonal(logits)
+    return jaxloss.reduce(losses, reduction, where, dtype=x.dtype, **keywords)
+
+
+def all_pairs_with_masked_negatives(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keywords: Any) -> Any:
+    losses = jax.nn.logsumexp(x @ t.T, axis=1) - jnp.sum(x * t, axis=1)
+    return jaxloss.reduce(losses, reduction, where, **keywords)
+
+
+def all_pairs_with_positions(x: Any, t: Any, **keywords: Any) -> Any:
+    """The loss of an example depends on its position too."""
+    return all_pairs(x, jnp.cumsum(t, axis=0), **keywords)

@@ -5,6 +5,10 @@ import re
 from typing import Any, NamedTuple
 
 import jax
+import pytest
+
+# XLA of older versions of JAX materialises more of a loss's large arrays. Values and gradients are the same there.
+promises_memory = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="memory is promised on JAX 0.10 and newer")
 
 BYTES = {"pred": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "f64": 8}
 EXCHANGE = re.compile(

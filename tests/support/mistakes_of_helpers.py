@@ -1,77 +1,15 @@
-"""Rows of the mistakes with vectors, with the helpers and with the option objects."""
-
-import inspect
+"""Rows of the mistakes with the functions that are no losses, and with the operators of option objects."""
 
 import jax.numpy as jnp
 import numpy as np
-from mistakes import LOSSES, c, f, i, row
+from mistakes import c, f, i, row
 
 import jaxloss
-from jaxloss import Loss, Mean
+from jaxloss import Mean
 
-VECTORS = [
-    *(
-        row(
-            f"{name}-margin={margin}",
-            lambda name=name, margin=margin: getattr(jaxloss, name)(f(4, 3), f(4, 3), f(4, 3), margin=margin),
-            ValueError,
-            f"`margin` is {margin}, but must be above 0.",
-        )
-        for name in ("triplet_margin_loss", "triplet_margin_with_distance_loss")
-        for margin in (0, -1.0)
-    ),
-    *(
-        row(
-            f"{name}-{what}",
-            lambda name=name, last=last: getattr(jaxloss, name)(f(4, 3), f(4, 3), f(*last)),
-            ValueError,
-            f"The shapes `anchor` (4, 3), `positive` (4, 3), `negative` {last} {message}",
-        )
-        for name in ("triplet_margin_loss", "triplet_margin_with_distance_loss")
-        for what, last, message in (
-            ("other_number_of_axes", (3,), "have different numbers of axes: insert axes of size 1 by hand."),
-            ("other_batch", (2, 3), "do not broadcast."),
-            ("other_size", (4, 2), "do not broadcast."),
-        )
-    ),
-    row(
-        "triplet_margin_loss-no_axis",
-        lambda: jaxloss.triplet_margin_loss(f(), f(), f()),
-        ValueError,
-        "The shapes `anchor` (), `positive` (), `negative` () have no axis: the last one is the embedding's.",
-    ),
-    row(
-        "triplet_margin_with_distance_loss-distance_over_the_batch",
-        lambda: jaxloss.triplet_margin_with_distance_loss(
-            f(4, 3), f(4, 3), f(4, 3), distance_function=lambda x, y: jnp.sum(x - y, 0)
-        ),
-        ValueError,
-        "`distance_function` returns shape (3,) for inputs of shape (4, 3), which must begin so.",
-    ),
-    row(
-        "cosine_embedding_loss-other_number_of_axes",
-        lambda: jaxloss.cosine_embedding_loss(f(4, 3), f(3), f(4)),
-        ValueError,
-        "The shapes `embeddings1` (4, 3), `embeddings2` (3,) have different numbers of axes",
-    ),
-    row(
-        "cosine_embedding_loss-other_batch",
-        lambda: jaxloss.cosine_embedding_loss(f(4, 3), f(2, 3), f(4)),
-        ValueError,
-        "The shapes `embeddings1` (4, 3), `embeddings2` (2, 3) do not broadcast.",
-    ),
-    row(
-        "cosine_embedding_loss-no_axis",
-        lambda: jaxloss.cosine_embedding_loss(f(), f(), f()),
-        ValueError,
-        "The shapes `embeddings1` (), `embeddings2` () have no axis: the last one is the embedding's.",
-    ),
-    row(
-        "cosine_embedding_loss-broadcast_targets",
-        lambda: jaxloss.cosine_embedding_loss(f(4, 3), f(4, 3), f(4, 1)),
-        ValueError,
-        "`targets` has shape (4, 1), but there is one pair of vectors for each of (4,).",
-    ),
+SUM = jaxloss.L1Loss() + jaxloss.MSELoss()
+
+HELPERS = [
     *(
         row(f"{name}-{what}", call, error, message)
         for name in ("pairwise_distance", "cosine_similarity")
@@ -121,9 +59,6 @@ VECTORS = [
         ValueError,
         "`eps` is -1e-08, but must be at least 0.",
     ),
-]
-
-HELPERS = [
     row(
         "log_softmax-integers",
         lambda: jaxloss.log_softmax(i(2, 3)),
@@ -137,11 +72,14 @@ HELPERS = [
         "`logits` has shape (2, 3), which has no axis 2.",
     ),
     row("log_softmax-no_class", lambda: jaxloss.log_softmax(f(2, 0)), ValueError, "axis -1 is empty"),
-    row(
-        "reduce-batchmean",  # which only kl_div has
-        lambda: jaxloss.reduce(f(4), "batchmean"),
-        ValueError,
-        "`reduction` is 'batchmean'; it must be 'none', 'mean' or 'sum'.",
+    *(
+        row(
+            f"reduce-{reduction}",
+            lambda reduction=reduction: jaxloss.reduce(f(4), reduction),
+            ValueError,
+            f"`reduction` is '{reduction}'; it must be 'none', 'mean' or 'sum'.",
+        )
+        for reduction in ("batchmean", "parts")
     ),
     *(
         row(
@@ -195,27 +133,15 @@ HELPERS = [
         AttributeError,
         "cannot assign to field 'delta'",
     ),
-]
-
-OBJECTS = [
-    each
-    for name in jaxloss.__all__
-    for cls in [getattr(jaxloss, name)]
-    if inspect.isclass(cls) and issubclass(cls, Loss) and cls is not Loss
-    for each in (
-        row(f"{name}-option_by_position", lambda cls=cls: cls(1.0), TypeError, "takes 1 positional argument but 2"),
-        row(
-            f"{name}-unknown_option",
-            lambda cls=cls: cls(size_average=True),
-            TypeError,
-            "unexpected keyword argument 'size_average'",
-        ),
-        # The options are checked where they are used: a loss may be made of what is not yet a number.
-        row(
-            f"{name}-unknown_reduction",
-            lambda cls=cls: cls(reduction="average")(*LOSSES[cls.fn.__name__].but()),
-            ValueError,
-            "`reduction` is 'average'",
-        ),
-    )
+    *(
+        row(f"LossSum-{what}", call, TypeError, message)
+        for what, call, message in (
+            (
+                "surplus_array",
+                lambda: SUM(f(3), f(3), f(3)),
+                "3 arrays are given, but no term of L1Loss() + MSELoss() takes more than 2.",
+            ),
+            ("named_array", lambda: SUM(f(3), targets=f(3)), "`targets` is given by name, but"),
+        )
+    ),
 ]

@@ -1,0 +1,22 @@
+"""The pictures of docs/losses/divergence.md."""
+
+import jax.numpy as jnp
+from kinds import Curves, OfNumber, Picture
+
+import jaxloss
+
+
+def divergence(probability: float) -> OfNumber:
+    target = jnp.array([probability, 1 - probability])
+    return lambda x: jaxloss.kl_div(jnp.log(jnp.stack([x, 1 - x])), target, reduction="sum")
+
+
+PICTURES: dict[str, Picture] = {
+    "kl_div": Curves(
+        "predicted probability of the first of two classes",
+        (0, 1),
+        (0, 3),
+        (-6, 6),
+        {"target (½, ½)": divergence(0.5), "(0.9, 0.1)": divergence(0.9), "(1, 0)": divergence(1.0)},
+    ),
+}

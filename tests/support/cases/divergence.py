@@ -1,0 +1,41 @@
+"""Cases of divergences between distributions."""
+
+import gold
+import inputs
+import points
+from case import Case
+from inputs import ELEMENTS
+from measured import Measured
+
+import jaxloss
+
+DIVERGENCE = {"differentiable": (0, 1), "never_negative": False}
+
+CASES = [
+    Case(
+        jaxloss.KLDivLoss,
+        inputs.log_probs_and_probs,
+        element="term",
+        inputs=ELEMENTS,
+        edges=([-1.0, -30, 0, -2], [0.0, 1, 1, 0.5]),
+        differentiable=(0, 1),
+        reductions=("none", "mean", "sum", "batchmean"),
+        never_negative=False,
+        accuracy=(Measured(gold.kl_div, points.log_probs_and_probs, inputs.log_probs_and_probs, **DIVERGENCE),),
+    ),
+    Case(
+        jaxloss.KLDivLoss,
+        inputs.two_log_probs,
+        variant="log",
+        options=({"log_target": True},),
+        element="term",
+        inputs=ELEMENTS,
+        edges=([-1.0, -30, 0, -2], [-200.0, 0, 0, -2]),
+        differentiable=(0, 1),
+        reductions=("none", "mean", "sum", "batchmean"),
+        never_negative=False,
+        accuracy=(
+            Measured(gold.kl_div, points.two_log_probs, inputs.two_log_probs, {"log_target": True}, **DIVERGENCE),
+        ),
+    ),
+]

@@ -1,0 +1,30 @@
+"""A Case under a law."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from case import Case
+from laws import Subject, replaced
+
+
+def subject(case: Case, number: int) -> Subject:
+    """A case with one of its option sets, as a function of the arrays that every example has its row of."""
+    batched = case.inputs["batched"].shape
+    arrays = case.arrays("batched", shape=(6, *batched[1:]))
+    options: Mapping[str, Any] = case.option_sets(arrays)[number]
+    varying = [i for i in range(len(arrays)) if i not in case.shared]
+
+    def function(*given: Any, reduction: Any = "mean", **keywords: Any) -> Any:
+        fixed = tuple(jnp.asarray(array, given[0].dtype) for array in arrays)
+        return case.loss.fn(*replaced(fixed, varying, given), reduction=reduction, **options, **keywords)
+
+    return Subject(
+        function,
+        tuple(arrays[i] for i in varying),
+        group=case.name,
+        never_negative=case.never_negative,
+        smooth_in=tuple(varying.index(i) for i in case.differentiable if i in varying),
+        float32_losses=case.float32_losses,
+        compares_examples=case.compares_examples,
+    )
