@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxloss._core.arguments import filled
 from jaxloss._core.class_axis import ClassAxis
-from jaxloss._core.dtypes import accumulator
+from jaxloss._core.dtypes import accumulator, limits
 from jaxloss._core.elementwise import times
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy.problem import (
@@ -129,7 +129,8 @@ def softmax_tangent(probabilities: Values, logits_dot: Values, axis: ClassAxis) 
 
 def zero_if_weightless(weight: Values, cost: Values) -> Values:
     """The cost, and 0 where it is inf and has no weight: a class of mass 0 adds nothing, even if it is ruled out."""
-    return jnp.where((weight == 0) & jnp.isinf(cost), 0.0, cost)
+    most = limits(cost.dtype).max  # the constant inf of `jnp.isinf` would stop a program under `jax.debug_infs`
+    return jnp.where((weight == 0) & (cost > most), 0.0, cost)
 
 
 # The reference ----------------------------------------------------------------------------------------------------

@@ -1,14 +1,21 @@
 """Cross-entropy for CPUs: the formulas of `xla.py`, in forms that XLA's CPU compiler fuses with their sums.
 
 Memory traffic limits the speed, above all the first use of fresh memory. XLA's CPU fuses the terms of a sum with it if
-they are plain arithmetic, and materialises an array of the logits' size otherwise. Each trick has a name:
+they are plain arithmetic, and materialises an array of the logits' size otherwise. Each trick has a name. The figures
+are CPU times without the trick over those with it, on JAX 0.10.2, float32 and bfloat16, for (512, 32000) logits if no
+shape is given.
 
-- `mask_by_minimum`, `mask_by_floor` and `mask_by_limit` replace selects, which do not fuse with a sum.
-- `row_blocks` sums long rows in blocks.
-- `unshared` keeps two sums from sharing a term, which would be materialised.
-- `stored_exponentials`: in float32 the exponentials stay in the buffer that becomes the gradient. In bfloat16 and
-  float16 they would need an array of twice the logits' size, so the slopes compute them a second time (`_reread`).
-- `separate_logarithms` keeps the logarithms of short rows out of the loop of their sum.
+- `mask_by_minimum`, `mask_by_floor` and `mask_by_limit` replace selects, which do not fuse with a sum: 2.1 and 2.5 for
+  labels; 1.7 and 2.4, and 1.3 and 1.9, for soft targets. They save one to two arrays of the logits' size.
+- `row_blocks` sums long rows in blocks: 4.5 and 5.7 for (256, 65536), 1.9 and 1.5 for (64, 262144).
+- `unshared` keeps two sums from sharing a term, which would be materialised: 1.9 and 3.4 for smoothed labels, 1.8 and
+  3.0 for soft targets, 2.0 and 2.9 for `log_softmax`. It saves one to four arrays of the logits' size.
+- `stored`: in float32 the exponentials stay in the buffer that becomes the gradient, 1.4 for a gradient. In bfloat16
+  and float16 they would need an array of twice the logits' size. There the slopes compute them a second time
+  (`_reread`): 1.4 for a gradient, 3.2 for a value.
+- `separate_logarithms` keeps the logarithms of short rows out of the loop of their sum: 2.9 and 2.8 for (65536, 10).
+- `log_softmax_and_softmax` returns a number that hides a constant from XLA, see `log_softmax.py`. It saves an array of
+  the logits' size in the gradient of `nll_loss` for (16384, 100), and no time.
 """
 
 import math
@@ -153,7 +160,10 @@ def mask_by_limit(weight: Values, costs: Values) -> Values:
     A product with the weight is then never 0 * inf. What the callers do to the sum makes it inf where a cost was.
     """
     most = limits(costs.dtype).max
-    return jnp.minimum(costs, jnp.minimum(jnp.abs(weight) * most, 1.0) * most)
+    # 0 for a weight of 0, else 1. The first minimum keeps the product finite. The second keeps XLA from multiplying the
+    # two factors, whose product is inf.
+    weighted = jnp.minimum(jnp.minimum(jnp.abs(weight), 1.0) * most, 1.0)
+    return jnp.minimum(costs, weighted * most)
 
 
 def mass_sum(mass: Values, costs: Values, axis: ClassAxis) -> Values:

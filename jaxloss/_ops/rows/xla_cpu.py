@@ -23,6 +23,8 @@ def kernel_gradient(hidden: Values, product_slope: Values) -> Values:
     wide = accumulator(hidden.dtype)
     if not faster_transposed(hidden):
         return contract(hidden, product_slope, (0,), (0,), wide)
+    # Without the copy, value and gradient of 512 rows and 8192 classes take 1.09, 1.18 and 1.06 times as long in
+    # float32, for a width of 64, 256 and 1024, and 1.42, 1.81 and 1.65 times as long in bfloat16 (JAX 0.10.2).
     # The barrier and the axis of size 1 make XLA transpose in memory. Without them it would fold the transpose into the
     # product, which would read the array in the slow order.
     (transposed,) = unshared(hidden.T[None])
