@@ -55,6 +55,11 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
         def called(*given: P.args, **options: P.kwargs) -> T:
             if not options.keys() <= parameters.keys():
                 return loss(*given, **options)  # Python says which keyword is unknown
+            ordered: list[object] = list(given)
+            for name in positional[len(given) :]:
+                if name not in options:
+                    break
+                ordered.append(options.pop(name))
             static: list[tuple[str, type, object]] = []
             named: Named = {}
             python: Named = {}
@@ -71,7 +76,7 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
                 else:
                     python[name] = numbers[name].checked(name, value)
             run = traced if _staged() else compiled
-            return run(tuple(sorted(static, key=_name)), tuple(map(_array, given)), named, python, numeric)
+            return run(tuple(sorted(static, key=_name)), tuple(map(_array, ordered)), named, python, numeric)
 
         return called
 
