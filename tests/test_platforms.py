@@ -132,7 +132,9 @@ def smooth(logits: Any, targets: Any) -> Any:
             "mask_by_minimum", select_label, jaxloss.cross_entropy, False, ("float32", "bfloat16"), id="label"
         ),
         pytest.param("mask_by_floor", select_largest, jaxloss.cross_entropy, True, ("float32", "bfloat16"), id="floor"),
-        pytest.param("mass_sum", select_weightless, jaxloss.cross_entropy, True, ("float32", "bfloat16"), id="limit"),
+        pytest.param(
+            "weighted_sum", select_weightless, jaxloss.cross_entropy, True, ("float32", "bfloat16"), id="limit"
+        ),
         pytest.param("unshared", shared, jaxloss.cross_entropy, True, ("float32", "bfloat16"), id="unshared soft"),
         pytest.param("unshared", shared, smooth, False, ("float32", "bfloat16"), id="unshared smooth"),
         pytest.param("_reread", shared, gradient, False, ("bfloat16",), id="reread"),

@@ -107,7 +107,7 @@ def all_pairs(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keyw
     keep = jnp.ones(len(x), bool) if where is None else where
     x, t = (jnp.where(keep[:, None], array, jnp.zeros_like(array)) for array in (x, t))
     logits = jnp.matmul(x, t.T, preferred_element_type=jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
-    others = jnp.where(keep[None], logits, -jnp.inf)
+    others = jnp.where(keep[None], logits, -1e30)  # an infinity would stop `jax.debug_infs`
     others = jnp.where(keep[:, None], others, jnp.zeros_like(others))  # a masked row may have no other row at all
     losses = jax.nn.logsumexp(others, axis=1) - jnp.diagonal(logits)
     return jaxloss.reduce(losses, reduction, where, dtype=x.dtype, **keywords)

@@ -18,7 +18,6 @@ shape is given.
   the logits' size in the gradient of `nll_loss` for (16384, 100), and no time.
 """
 
-import math
 from typing import TypeVarTuple
 
 import jax.numpy as jnp
@@ -97,7 +96,7 @@ def _gap(problem: LabelProblem, largest: Values) -> Values | None:
     logits, largest = unshared(problem.logits, largest)
     gaps = largest - logits.astype(largest.dtype)
     if problem.share.size > 1:  # class weights, which may be 0
-        return class_weighted_sum(problem.share, gaps, problem.axis)
+        return weighted_sum(problem.share, gaps, problem.axis)
     return problem.axis.sum(gaps * problem.share)
 
 
@@ -155,36 +154,23 @@ def mask_by_floor(exponentials: Values) -> Values:
 
 
 def mask_by_limit(weight: Values, costs: Values) -> Values:
-    """Costs that are not negative, with 0 where the weight is 0 and the largest finite number for inf elsewhere.
+    """Costs that are not negative, with 0 where the weight is 0.
 
-    A product with the weight is then never 0 * inf. What the callers do to the sum makes it inf where a cost was.
+    The product with the weight is then never 0 * inf. A finite cost is unchanged, and so is a cost of inf if it has a
+    weight.
     """
     most = limits(costs.dtype).max
-    # 0 for a weight of 0, else 1. The first minimum keeps the product finite. The second keeps XLA from multiplying the
-    # two factors, whose product is inf.
-    weighted = jnp.minimum(jnp.minimum(jnp.abs(weight), 1.0) * most, 1.0)
-    return jnp.minimum(costs, weighted * most)
+    # The limit is 0 for a weight of 0, else the largest finite number. The inner minimum keeps the product finite. The
+    # outer one keeps XLA from multiplying the two factors, whose product is inf.
+    limit = jnp.minimum(jnp.minimum(jnp.abs(weight), 1.0) * most, 1.0) * most
+    # The excess over the largest finite number is 0 or inf. With a weight it makes the sum inf, and otherwise it is 0.
+    excess = costs - jnp.minimum(costs, most)
+    return jnp.minimum(costs, limit) + jnp.minimum(excess, limit)
 
 
-def mass_sum(mass: Values, costs: Values, axis: ClassAxis) -> Values:
-    """The sum of mass * cost over the classes, where 0 * inf is 0.
-
-    The sum is over doubled costs, which are inf at the largest finite number, and is halved. A cost is added to itself,
-    because XLA would move a factor of 2 out of the sum.
-    """
-    limited = mask_by_limit(mass, costs)
-    return 0.5 * axis.sum(mass * (limited + limited))
-
-
-def class_weighted_sum(weight: Values, costs: Values, axis: ClassAxis) -> Values:
-    """The sum of weight * cost over the classes, for one weight per class, where 0 * inf is 0.
-
-    The weights are scaled, so that their product with the largest finite number is inf, and the sum is scaled back.
-    That takes one operation per class, and `mass_sum` takes one per logit. A weight below 2**-63 is too small for it in
-    float32: such a class then has a finite cost of about 1e19.
-    """
-    scale = 2.0 ** (math.frexp(limits(costs.dtype).max)[1] // 2)
-    return axis.sum(weight * scale * mask_by_limit(weight, costs)) / scale
+def weighted_sum(weight: Values, costs: Values, axis: ClassAxis) -> Values:
+    """The sum of weight * cost over the classes, where 0 * inf is 0."""
+    return axis.sum(weight * mask_by_limit(weight, costs))
 
 
 def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
@@ -197,7 +183,7 @@ def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
     # The order of the arguments differs from that in `_softmax`: XLA would otherwise merge the two barriers.
     sum_of_pass, logits, largest_of_pass = unshared(log_sum, problem.logits, largest)
     costs = negative_log_softmax(logits, largest_of_pass, sum_of_pass)
-    return RowTerms(mass_sum(mass, costs, axis), log_sum, largest, None, None), mass
+    return RowTerms(weighted_sum(mass, costs, axis), log_sum, largest, None, None), mass
 
 
 def _log_sum(logits: Values, largest: Values, axis: ClassAxis) -> Values:
