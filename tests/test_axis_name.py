@@ -68,7 +68,7 @@ def targets_of(kind: str) -> Tree:
 def tried(options: Tree) -> list[Any]:
     """All options together on every mesh, and each set on one."""
     rows = [(name, shape) for name in options for shape in MESHES if name == "all" or shape == (2, 4)]
-    return variants(rows, lambda name, shape: name in ("plain", "all") and shape == (2, 4))
+    return variants(rows, lambda name, shape: name == "all" and shape == (2, 4))
 
 
 def everything(function: Any, arguments: Tree) -> Tree:
