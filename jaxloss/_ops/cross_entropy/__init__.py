@@ -68,6 +68,7 @@ def row_losses(
         share = formula.row_share(logits, options, axis)
         problem = LabelProblem(logits, target, share, axis)
     else:
+        # Smoothing and weights are part of this problem, because a loss of soft targets has no label to add them to.
         problem = SoftProblem(logits, target.values, options.smoothing, options.weight, target.keep, axis)
     chosen = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
     terms = row_terms(problem, chosen)

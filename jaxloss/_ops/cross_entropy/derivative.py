@@ -57,6 +57,7 @@ def _row_terms_jvp(engine: Engine, primals: tuple[Problem], tangents: tuple[Prob
 @custom_jvp(1)
 def _terms_and_slopes(problem: Problem, engine: Engine) -> tuple[RowTerms, Slopes]:
     terms, slopes = engine.value_and_slopes(problem)
+    # A select and not a product: the slopes of a masked row may be NaN.
     return terms, Slopes(*(filled(slope, problem.keep, 0.0) for slope in slopes))
 
 
@@ -66,12 +67,14 @@ def _terms_and_slopes_jvp(
 ) -> tuple[tuple[RowTerms, Slopes], tuple[RowTerms, Slopes]]:
     (problem,), (dots,) = primals, tangents
     terms, slopes = _terms_and_slopes(problem, engine)
+    # The slopes of labels are the softmax and the softmax minus a constant. So both have the softmax's tangent.
     probabilities = slopes.log_sum
     probabilities_dot = jnp.zeros_like(probabilities)
     if not _is_zero(dots.logits):
         probabilities_dot = softmax_tangent(probabilities, dots.logits.astype(probabilities.dtype), problem.axis)
     slopes_dot = Slopes(probabilities_dot, probabilities_dot)
     if isinstance(problem, SoftProblem):
+        # The nll's slope also contains the mass, which has a tangent if the targets or the options have one.
         mass, mass_dot = _mass_and_tangent(problem, cast(SoftProblem, dots))
         mass, mass_dot = (filled(each, problem.keep, 0.0) for each in (mass, mass_dot))
 
@@ -89,6 +92,7 @@ def _terms_tangent(problem: Problem, dots: Problem, terms: RowTerms, slopes: Slo
     log_sum: list[Values] = []
     gap: list[Values] = []
     if not _is_zero(logits_dot):
+        # The sums are in the dtype of the maths. Transposed, the cast rounds the gradient once, at its end.
         logits_dot = logits_dot.astype(terms.nll.dtype)
         nll.append(axis.sum(slopes.nll * logits_dot))
         log_sum.append(axis.sum(slopes.log_sum * logits_dot))
@@ -133,7 +137,7 @@ def _mass_and_tangent(problem: SoftProblem, dots: SoftProblem) -> tuple[Values, 
     """The mass of the classes, and its tangent along those of the targets, the smoothing and the class weights."""
     tangents = {name: getattr(dots, name) for name in ("targets", "smoothing", "weight")}
     active = {name: dot for name, dot in tangents.items() if not _is_zero(dot)}
-    if not active:
+    if not active:  # `jax.jvp` needs an argument that has a tangent
         mass = target_mass(problem)
         return mass, jnp.zeros_like(mass)
 

@@ -36,6 +36,7 @@ def value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
         terms = _soft_terms(problem)
         return terms, soft_slopes(softmax(problem.logits, terms.largest, terms.log_sum), target_mass(problem), axis)
     terms, label_logit, other_sum = _label_terms(problem)
+    # The slopes are formed from the logits and a few numbers per row, so that XLA may fuse them with their use.
     logits, largest, label_logit, other_sum = _reread(problem.logits, terms.largest, label_logit, other_sum)
     problem = problem._replace(logits=logits)
     exponentials = _other_exponentials(problem, largest)
@@ -64,6 +65,7 @@ def softmax(logits: Values, largest: Values, log_sum: Values) -> Values:
 def _label_terms(problem: LabelProblem) -> tuple[RowTerms, Values, Values]:
     """The terms, the label's logit minus the largest, and the sum of the other classes' exponentials."""
     axis, largest = problem.axis, largest_of(problem.logits, problem.axis)
+    # `pick` makes the logit of a label out of range NaN, and with it all terms and slopes of the row.
     label_logit = problem.label.pick(problem.logits, axis).astype(largest.dtype) - largest
     other_sum = axis.sum(_other_exponentials(problem, largest))
     nll, log_sum = nll_and_log_sum(other_sum, label_logit)
@@ -91,6 +93,7 @@ def _statistics(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
     """The largest logit of each row, and log(sum(exp(logits - largest)))."""
     largest = largest_of(logits, axis)
     exponentials = shifted_exp(logits, largest)
+    # Several exponentials of 1 make the total 2 or more, and then this sum is not used.
     other_sum = axis.sum(jnp.where(exponentials == 1, 0.0, exponentials))
     return largest, log_sum_without_label(axis.sum(exponentials), other_sum)
 

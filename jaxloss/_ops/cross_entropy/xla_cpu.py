@@ -57,6 +57,7 @@ def value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
     if isinstance(problem, SoftProblem):
         terms, mass = _soft_terms(problem)
         return terms, soft_slopes(_softmax(problem.logits, terms.largest, terms.log_sum), mass, problem.axis)
+    # XLA merges the two computations of stored exponentials. Others it must not merge: the barrier separates them.
     stored = _fits_gradient_buffer(problem.logits)
     terms, label_logit, other_sum = _label_terms(problem, stored)
     logits, largest, label_logit, other_sum, label = _reread(
@@ -69,6 +70,7 @@ def value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
 def log_softmax(logits: Values, axis: ClassAxis) -> Values:
     """log(softmax), in the dtype of the maths."""
     largest = largest_of(logits, axis)
+    # A gather of the labels' classes from the result then fuses with it, and reads these logits alone.
     logits, log_sum, largest = unshared(logits, _log_sum(logits, largest, axis), largest)
     return -negative_log_softmax(logits, largest, log_sum)
 
@@ -84,6 +86,7 @@ def log_softmax_and_softmax(logits: Values, axis: ClassAxis) -> tuple[Values, Va
 def _label_terms(problem: LabelProblem, stored: bool) -> tuple[RowTerms, Values, Values]:
     """The terms, the label's logit minus the largest, and the sum of the other classes' exponentials."""
     axis, largest = problem.axis, largest_of(problem.logits, problem.axis)
+    # The gather reads one logit of a row. It must not make XLA store the float32 copy that the sums fuse.
     label_logit = problem.label.pick(_reread(problem.logits)[0], axis).astype(largest.dtype) - largest
     other_sum = _exponentials(problem, largest, stored)[1]
     nll, log_sum = nll_and_log_sum(separate_logarithms(problem.label, other_sum), label_logit)
@@ -93,9 +96,10 @@ def _label_terms(problem: LabelProblem, stored: bool) -> tuple[RowTerms, Values,
 def _gap(problem: LabelProblem, largest: Values) -> Values | None:
     if problem.share is None:
         return None
+    # The sum of the exponentials contains the same differences, and would share them.
     logits, largest = unshared(problem.logits, largest)
     gaps = largest - logits.astype(largest.dtype)
-    if problem.share.size > 1:  # class weights, which may be 0
+    if problem.share.size > 1:  # class weights, which may be 0: one share for all classes is not
         return weighted_sum(problem.share, gaps, problem.axis)
     return problem.axis.sum(gaps * problem.share)
 
@@ -178,6 +182,7 @@ def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
     axis = problem.axis
     largest = largest_of(problem.logits, axis)
     log_sum = _log_sum(problem.logits, largest, axis)
+    # The check of the targets' domain reads them too, and would share their float32 copy with this sum.
     (targets,) = unshared(problem.targets)
     mass = target_mass(problem._replace(targets=targets))
     # The order of the arguments differs from that in `_softmax`: XLA would otherwise merge the two barriers.

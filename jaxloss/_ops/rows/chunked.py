@@ -42,7 +42,7 @@ def losses(problem: Problem, loss: RowLoss[Stats], chunks: Chunks) -> tuple[Valu
         chunk = chunks.chunk(problem, index)
         return row_losses(project(chunk.rows.hidden, wide.astype(dtype)), chunk, loss)
 
-    if chunks.chunk_count == 1:
+    if chunks.chunk_count == 1:  # its logits are stored for the gradient, which saves a product
         return chunk_losses(wide, 0)
 
     def step(no_state: None, index: Index) -> tuple[None, tuple[Values, Stats]]:
@@ -72,6 +72,7 @@ def total_and_gradient(
 ) -> tuple[Values, Stats, list[Values]]:
     """The total, and its gradient in the active leaves of the problem."""
     leaves: list[Values] = jax.tree.leaves(problem)
+    # The gradient of a shared leaf is a sum over chunks. That of a per-row leaf is written chunk by chunk.
     shared = range(len(jax.tree.leaves(problem.rows)), len(leaves) - 1)
     per_row = [None if position in shared else leaves[position] for position in active]
 
@@ -110,6 +111,7 @@ def _chunk_total_and_gradient(
     results: tuple[tuple[Values, Stats], tuple[Values, list[Values]]]
     results = differentiated(product, [leaves[position] for position in rest])
     (value, stats), (product_slope, rest_slopes) = results
+    # Rounded to the inputs' dtype, so that both products multiply arrays of one dtype.
     product_slope = product_slope.astype(kernel.dtype)
     slopes = dict(zip(rest, rest_slopes, strict=True))
     if at_hidden in active:

@@ -27,7 +27,7 @@ def losses(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tu
     So JAX differentiates the loop, and the choice of the platform with it.
     """
     cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
-    if cpu == elsewhere:
+    if cpu == elsewhere:  # and then a single chunk keeps its logits for the gradient
         return chunked.losses(problem, loss, cpu)
     return recomputed_on_cpu(
         partial(chunked.losses, loss=loss, chunks=cpu), partial(chunked.losses, loss=loss, chunks=elsewhere), problem
@@ -38,7 +38,7 @@ def losses(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tu
 def total(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tuple[Values, Stats]:
     """The sum of the losses times their weights."""
     cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
-    if cpu == elsewhere:
+    if cpu == elsewhere:  # one loop for all platforms: JAX traces both functions of a choice
         return chunked.total(problem, loss, cpu)
     return on_cpu(
         partial(chunked.total, loss=loss, chunks=cpu), partial(chunked.total, loss=loss, chunks=elsewhere), problem
@@ -61,6 +61,7 @@ def _total_jvp(
         _total_and_gradient(problem, loss, chunk_size, xla.TUNING, active),
         problem,
     )
+    # Leaves that are split over the classes' devices give a part of the sum on each, others the same sum on all.
     axis = problem.shared.axis
     tangent = jnp.zeros((), value.dtype)
     for slope, position in zip(slopes, active, strict=True):

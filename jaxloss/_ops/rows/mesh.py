@@ -53,12 +53,14 @@ def on_mesh(solve: Solve[Stats], problem: Problem) -> tuple[Values, Stats]:
     if not explicit or AxisType.Manual in mesh.axis_types:
         return solve(problem)
     batch = [_names(entry) for entry in jax.typeof(rows.hidden).sharding.spec[:-1]]
+    # Each device multiplies its rows with its classes. A mesh axis can split one of them only, and rows come first.
     batch_axes = {name for names in batch for name in names}
     kernel_names = [_names(entry) for entry in jax.typeof(shared.kernel).sharding.spec[1:]]
     *heads, classes = [tuple(name for name in names if name not in batch_axes) for names in kernel_names]
     row_names = [*batch, *heads]
     row_axes = tuple(name for names in row_names for name in names)
 
+    # The loss learns from `axis` that it sees a part of the classes, and sums over devices itself.
     def on_device(problem: Problem) -> tuple[Values, Stats]:
         axis = ClassAxis(problem.shared.axis.number, classes or None)
         value, stats = solve(problem._replace(shared=problem.shared._replace(axis=axis)))
