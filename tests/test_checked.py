@@ -190,7 +190,13 @@ def test_without_it_the_program_has_no_checks(case: Case) -> None:
 
 
 @pytest.mark.parametrize("jit", variants([True, False], lambda jit: jit))
-@pytest.mark.parametrize(("loss", "arrays", "refused"), [row for row in REFUSED if row[1][0].shape[0] == 2])
+@pytest.mark.parametrize(
+    ("loss", "arrays", "refused"),
+    variants(
+        [row for row in REFUSED if row[1][0].shape[0] == 2],
+        lambda loss, *_: loss in (jaxloss.cross_entropy, jaxloss.kl_div, jaxloss.ctc_loss),
+    ),
+)
 def test_what_is_masked_is_not_looked_at(loss, arrays, refused: str, jit: bool) -> None:
     bad = int(re.search(r"\[(\d+)", refused)[1])
     keep = jnp.arange(2) != bad
@@ -208,7 +214,7 @@ def test_labels_that_are_ignored_pass() -> None:
     assert checked(jaxloss.cross_entropy)(SCORES, i(-100, 1)) == jaxloss.cross_entropy(SCORES, i(-100, 1))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", variants(["float32", "bfloat16", "float16"], lambda dtype: dtype == "bfloat16"))
 def test_probabilities_may_be_rounded(dtype: str) -> None:
     soft = jax.nn.softmax(jnp.linspace(-3, 3, 700).reshape(7, 100)).astype(dtype)
     logits = jnp.zeros((7, 100), dtype)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import variants
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
@@ -88,7 +89,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "which"), [(kind, which) for kind, all_of in KINDS.items() for which in all_of])
+@pytest.mark.parametrize(
+    ("kind", "which"),
+    variants(
+        [(kind, which) for kind, all_of in KINDS.items() for which in all_of],
+        lambda kind, which: which == next(iter(KINDS[kind])),
+    ),
+)
 def test_terms_and_derivatives_equal_the_references(kind: str, which: str) -> None:
     given = problem(kind, LOGITS[which], which, "float64")
     wanted = jax.jit(partial(derivatives, IMPLEMENTATIONS["reference"]))(given)
@@ -99,7 +106,7 @@ def test_terms_and_derivatives_equal_the_references(kind: str, which: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", variants(["float32", "bfloat16", "float16"], lambda dtype: dtype == "bfloat16"))
 def test_platforms_agree_in_low_precision(dtype: str, kind: str) -> None:
     logits = RNG.normal(size=(8, 40)) * 3
     if kind != "label":
@@ -138,7 +145,7 @@ def test_log_softmax_of_every_platform(which: str, functions: Any) -> None:
 
 
 @pytest.mark.parametrize("tuning", [rows_xla.TUNING, rows_xla_cpu.TUNING], ids=["any platform", "cpu"])
-@pytest.mark.parametrize("chunk_size", [2, 3, 7])
+@pytest.mark.parametrize("chunk_size", variants([2, 3, 7], lambda size: size == 3))
 def test_the_loss_of_a_row_is_an_argument(chunk_size: int, tuning: Any) -> None:
     # A loss that is no cross-entropy, with data and parameters of its own.
     hidden, kernel = jnp.asarray(RNG.normal(size=(7, 4))), jnp.asarray(RNG.normal(size=(4, 5)))

@@ -97,7 +97,7 @@ def test_every_option_and_derivative(options: str, reduction: str) -> None:
 SIZES = itertools.product([1, 7, 1000, 1024, 1025], [1, 5, 64])
 
 
-@pytest.mark.parametrize(("classes", "tokens"), variants(SIZES, lambda classes, tokens: classes in (7, 1025)))
+@pytest.mark.parametrize(("classes", "tokens"), variants(SIZES, lambda classes, tokens: classes == 7))
 def test_every_size_scale_and_dtype(classes: int, tokens: int) -> None:
     hidden, kernel, labels = problem(classes, tokens, 1.0)
 
@@ -117,7 +117,7 @@ def test_every_size_scale_and_dtype(classes: int, tokens: int) -> None:
         chex.assert_trees_all_close(found, wanted, rtol=tolerance, atol=tolerance * size)
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", variants([False, True], lambda tied: tied))
 def test_products_of_bfloat16_in_every_derivative(tied: bool) -> None:
     # XLA's CPU decides which of them it takes as they are before it is done transposing, and may fail when they run.
     rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def test_products_of_bfloat16_in_every_derivative(tied: bool) -> None:
         chex.assert_trees_all_close(each, other, rtol=0.02, atol=0.02 * float(jnp.max(jnp.abs(other))))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("reduction", variants(["mean", "none"], lambda reduction: reduction == "mean"))
 @pytest.mark.parametrize("chunk_size", variants([1, 3, 6], lambda size: size == 3))
 def test_chunks_that_do_not_divide_the_tokens(chunk_size: int, reduction: str) -> None:
     agree(*problem(7, 11, 1.0), {}, chunk_size, reduction)

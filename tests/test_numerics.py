@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from variants import variants
 
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
@@ -170,7 +171,7 @@ def test_norms_differentiate_twice() -> None:
 
 
 @pytest.mark.parametrize("p", [0.5, 1.5, 2, 3, -1])
-@pytest.mark.parametrize("size", [1e37, 1e20, 1e-20, 1e-37])
+@pytest.mark.parametrize("size", variants([1e37, 1e20, 1e-20, 1e-37], lambda size: size in (1e37, 1e-37)))
 def test_norm_neither_overflows_nor_underflows(p: float, size: float) -> None:
     vector = np.array([1.0, -2.0, 0.5]) * size
     value, slope = jax.jit(jax.value_and_grad(lambda x: norm(p, x)))(jnp.asarray(vector, "float32"))
@@ -259,7 +260,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-@pytest.mark.parametrize("which", ["ordinary", "ties"])
+@pytest.mark.parametrize("which", variants(["ordinary", "ties"], lambda which: which == "ties"))
 def test_softmax_differentiates_twice(function, which: str) -> None:
     def smooth(logits):
         *losses, log_sum = function(logits)

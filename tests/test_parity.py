@@ -29,7 +29,7 @@ def usual_row(case: Case, which: str, dtype: str) -> Asked | None:
     if dtype == "float64":
         sets = every if which in ("batched", "edges") else first
         return Asked(case, which, dtype, sets, case.reductions if which == "batched" else ("none",))
-    return Asked(case, which, dtype, first, ("none",)) if dtype == "float32" and which in ("large", "tiny") else None
+    return Asked(case, which, dtype, first, ("none",)) if dtype == "float32" and which == "large" else None
 
 
 def rows() -> list[Asked]:

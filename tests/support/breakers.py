@@ -109,7 +109,9 @@ def all_pairs(x: Any, t: Any, reduction: str = "mean", where: Any = None, **keyw
     logits = jnp.matmul(x, t.T, preferred_element_type=jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
     others = jnp.where(keep[None], logits, -1e30)  # an infinity would stop `jax.debug_infs`
     others = jnp.where(keep[:, None], others, jnp.zeros_like(others))  # a masked row may have no other row at all
-    losses = jax.nn.logsumexp(others, axis=1) - jnp.diagonal(logits)
+    largest = jax.lax.stop_gradient(jnp.max(others, axis=1, keepdims=True, initial=-1e30))
+    log_sums = largest[:, 0] + jnp.log(jnp.sum(jnp.exp(others - largest), axis=1))
+    losses = log_sums - jnp.diagonal(logits)
     return jaxloss.reduce(losses, reduction, where, dtype=x.dtype, **keywords)
 
 
