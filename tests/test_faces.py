@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import pickle
 import re
+from functools import partial
 from pathlib import Path
 from types import FunctionType, UnionType
 from typing import Union, get_args, get_origin
@@ -181,8 +182,8 @@ def test_values_of_an_option_share_a_program_and_map(case: Case) -> None:
         options = next(options for options in case.option_sets(given) if options.get(name) == value)
         arrays = tuple(map(jnp.asarray, given))
         losses = [case.loss(**{**options, name: value}) for value in values]
-        functions = jax.jit(lambda losses, arrays: [type(each).fn(*arrays, **vars(each)) for each in losses])
-        functions = jnp.stack(functions(losses, arrays))
+        by_value = [jax.jit(partial(case.loss.fn, **{**options, name: value})) for value in values]
+        functions = jnp.stack([function(*arrays) for function in by_value])
         if len(set(functions.tolist())) == len(values):
             break
     assert len(set(functions.tolist())) == len(values)
