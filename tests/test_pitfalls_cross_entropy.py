@@ -190,3 +190,19 @@ def test_cross_entropy_needs_few_copies_of_the_logits(dtype: str, target: str) -
     for function, copies in ((loss, 0), (jax.value_and_grad(loss), of_gradient)):
         program = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, dtype), targets).compile()
         assert program.memory_analysis().temp_size_in_bytes < (copies + 0.05) * 4 * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])
+@pytest.mark.parametrize("scale", [1.0, 1e25, 1e37])
+def test_finite_costs_of_any_size_and_weights_of_either_sign(soft: bool, scale: float) -> None:
+    """0 * inf is 0 without a limit on finite costs, and a negative class weight subtracts."""
+    logits, weight = np.array([[3.0, -2.0, 0.5], [0.0, 1.0, -4.0]]) * scale, np.array([-0.75, 2.5, 0.0])
+    targets = np.array([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]]) if soft else np.array([1, 0])
+    mass = 0.75 * (targets if soft else np.eye(3)[targets]) + 0.25 / 3
+    costs = logits.max(1, keepdims=True) - logits
+    costs = costs + np.log(np.exp(-costs).sum(1, keepdims=True))
+    expected = (weight * mass * costs).sum(1)
+    given = [jnp.asarray(logits, jnp.float32), jnp.asarray(targets, jnp.float32) if soft else jnp.asarray(targets)]
+    options = {"weight": jnp.asarray(weight, jnp.float32), "label_smoothing": 0.25, "reduction": "none"}
+    found = jax.jit(partial(jaxloss.cross_entropy, **options))(*given)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

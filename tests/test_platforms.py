@@ -110,7 +110,7 @@ def select_largest(exponentials: Any) -> Any:
     return jnp.where(exponentials == 1, 0.0, exponentials)
 
 
-def select_weightless(mass: Any, costs: Any, axis: Any) -> Any:
+def select_weightless(mass: Any, costs: Any, axis: Any, *, signed: bool) -> Any:
     return axis.sum(mass * zero_if_weightless(mass, costs))
 
 

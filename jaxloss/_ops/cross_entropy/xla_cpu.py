@@ -100,7 +100,7 @@ def _gap(problem: LabelProblem, largest: Values) -> Values | None:
     logits, largest = unshared(problem.logits, largest)
     gaps = largest - logits.astype(largest.dtype)
     if problem.share.size > 1:  # class weights, which may be 0: one share for all classes is not
-        return weighted_sum(problem.share, gaps, problem.axis)
+        return weighted_sum(problem.share, gaps, problem.axis, signed=True)
     return problem.axis.sum(gaps * problem.share)
 
 
@@ -157,24 +157,26 @@ def mask_by_floor(exponentials: Values) -> Values:
     return exponentials - jnp.floor(exponentials)
 
 
-def mask_by_limit(weight: Values, costs: Values) -> Values:
-    """Costs that are not negative, with 0 where the weight is 0.
+def mask_by_limit(size: Values, costs: Values) -> Values:
+    """Costs that are not negative, whose product with a weight is never 0 * inf. `size` is the size of the weight.
 
-    The product with the weight is then never 0 * inf. A finite cost is unchanged, and so is a cost of inf if it has a
-    weight.
+    A finite cost is unchanged. A cost of inf becomes the largest finite number if the weight is 0, and stays inf
+    otherwise.
     """
     most = limits(costs.dtype).max
-    # The limit is 0 for a weight of 0, else the largest finite number. The inner minimum keeps the product finite. The
-    # outer one keeps XLA from multiplying the two factors, whose product is inf.
-    limit = jnp.minimum(jnp.minimum(jnp.abs(weight), 1.0) * most, 1.0) * most
-    # The excess over the largest finite number is 0 or inf. With a weight it makes the sum inf, and otherwise it is 0.
-    excess = costs - jnp.minimum(costs, most)
-    return jnp.minimum(costs, limit) + jnp.minimum(excess, limit)
+    finite = jnp.minimum(costs, most)
+    # The excess is 0, or inf for a cost of inf. Its limit is 0 for a weight of 0, else the largest finite number, which
+    # added to itself is inf. So no inf arises from finite costs. The minimum with 1 keeps the ceiling at 1.
+    limit = jnp.ceil(jnp.minimum(size, 1.0)) * most
+    return finite + jnp.minimum(costs - finite, limit)
 
 
-def weighted_sum(weight: Values, costs: Values, axis: ClassAxis) -> Values:
-    """The sum of weight * cost over the classes, where 0 * inf is 0."""
-    return axis.sum(weight * mask_by_limit(weight, costs))
+def weighted_sum(weight: Values, costs: Values, axis: ClassAxis, *, signed: bool) -> Values:
+    """The sum of weight * cost over the classes, where 0 * inf is 0.
+
+    Every operation per logit counts. So the absolute value is taken only of weights that may be negative.
+    """
+    return axis.sum(weight * mask_by_limit(jnp.abs(weight) if signed else weight, costs))
 
 
 def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
@@ -188,7 +190,9 @@ def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
     # The order of the arguments differs from that in `_softmax`: XLA would otherwise merge the two barriers.
     sum_of_pass, logits, largest_of_pass = unshared(log_sum, problem.logits, largest)
     costs = negative_log_softmax(logits, largest_of_pass, sum_of_pass)
-    return RowTerms(weighted_sum(mass, costs, axis), log_sum, largest, None, None), mass
+    # A negative target makes the loss NaN in any case. A class weight may be negative.
+    nll = weighted_sum(mass, costs, axis, signed=problem.weight is not None)
+    return RowTerms(nll, log_sum, largest, None, None), mass
 
 
 def _log_sum(logits: Values, largest: Values, axis: ClassAxis) -> Values:
