@@ -1,19 +1,27 @@
-"""Flax modules, for losses that hold parameters. Importing this file needs `flax`; importing jaxloss does not."""
+"""Flax modules, for losses that hold parameters. Importing this file needs `flax`; importing jaxloss does not.
 
+The import also makes Flax know the option objects and `Mean`: `flax.serialization` saves and restores them, in a train
+state too, and a module of `nnx` may have them as attributes.
+"""
+
+import copy
 import itertools
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, serialization
 from jax.nn.initializers import Initializer, lecun_normal, zeros
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Float, Integer
+from jaxtyping import Array, Float, Integer
 
+from jaxloss._core.pytree import leaf_names, on_registration
 from jaxloss._core.reduction import UnfinishedMean, reduce
-from jaxloss._core.types import Mask, Reduction, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 from jaxloss._losses.adaptive import Cluster, Kernels, adaptive_log_prob, adaptive_losses, adaptive_predict
+
+T = TypeVar("T")
 
 KERNEL_INIT = lecun_normal()
 """The initializer of `nnx.Linear`."""
@@ -187,6 +195,26 @@ class AdaptiveLogSoftmaxWithLoss(nnx.Module):
         bias = None if self.bias is None else self.bias[...]
         tail = tuple(Cluster(cluster.down[...], cluster.up[...]) for cluster in self.tail)
         return Kernels(self.head[...], bias, tail)
+
+
+def _introduce(cls: type[T]) -> None:
+    """Make Flax know a class of frozen pytrees. Options that are part of the program are not saved."""
+
+    def to_state(tree: T) -> dict[str, object]:
+        return {name: serialization.to_state_dict(getattr(tree, name)) for name in leaf_names(cls)}
+
+    def from_state(tree: T, state: dict[str, Any]) -> T:
+        restored = copy.copy(tree)
+        for name, saved in state.items():
+            value = serialization.from_state_dict(getattr(tree, name), saved, name=name)
+            object.__setattr__(restored, name, value)  # the class is frozen
+        return restored
+
+    serialization.register_serialization_state(cls, to_state, from_state, override=True)
+    nnx.register_data_type(cls)
+
+
+on_registration(_introduce)
 
 
 def _bounds(cutoffs: Sequence[int], n_classes: int) -> list[int]:

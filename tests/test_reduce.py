@@ -165,6 +165,15 @@ def own_loss(losses, *, reduction="mean", where=None, sample_weight=None):
 # Mean and parts
 
 
+def test_means_subtract_and_scale() -> None:
+    first, second = (jaxloss.parts(jaxloss.l1_loss)(x, jnp.zeros_like(x)) for x in (jnp.ones(3), jnp.full(2, 6.0)))
+    both = first + second
+    chex.assert_trees_all_equal(both - second, first)
+    chex.assert_trees_all_equal((3 * both).value, 3 * both.value)
+    chex.assert_trees_all_equal((both / 4).value, both.value / 4)
+    chex.assert_trees_all_equal(sum([first, second], start=0.0), both)
+
+
 def test_means_add() -> None:
     a, b, c = (Mean(jnp.array(total), jnp.array(weight)) for total, weight in [(3.0, 3.0), (9.0, 1.0), (0.0, 0.0)])
     assert float((a + b).value) == 3

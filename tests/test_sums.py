@@ -27,6 +27,44 @@ def test_sums_add_scale_and_flatten() -> None:
     assert paths == [".losses[1].delta", ".scales[0]", ".scales[1]"]
 
 
+def test_sums_subtract_and_divide() -> None:
+    a, b = jaxloss.L1Loss(), jaxloss.MSELoss()
+    assert a - b == a + -1.0 * b
+    assert -a == -1.0 * a
+    assert (a + b) / 2 == 0.5 * a + 0.5 * b
+    assert sum([a, b], start=0.0) == a + b
+    value = (a - b / 4)(PREDICTIONS, TARGETS)
+    wanted = jaxloss.l1_loss(PREDICTIONS, TARGETS) - jaxloss.mse_loss(PREDICTIONS, TARGETS) / 4
+    chex.assert_trees_all_close(value, wanted)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        jaxloss.L1Loss() - 0.5 * jaxloss.HuberLoss(delta=2.0),
+        jaxloss.CrossEntropyLoss(weight=np.array([1.0, 2.0]), reduction="sum"),
+        2.0 * jaxloss.KLDivLoss(log_target=True) + jaxloss.KLDivLoss(),
+    ],
+    ids=repr,
+)
+def test_a_repr_can_be_typed(loss: jaxloss.Loss) -> None:
+    assert eval(repr(loss), {"array": np.array} | vars(jaxloss)) == loss
+
+
+@pytest.mark.usefixtures("untyped")
+def test_the_repr_of_a_mean_can_be_typed() -> None:
+    mean = jaxloss.parts(jaxloss.L1Loss() + jaxloss.MSELoss())(PREDICTIONS, TARGETS)
+    found = eval(repr(mean), vars(jaxloss))
+    chex.assert_trees_all_equal(jax.tree.map(float, found), jax.tree.map(float, mean))
+
+
+def test_a_field_that_the_function_does_not_take_is_refused() -> None:
+    with pytest.raises(TypeError, match="`Mistyped` has the field `detla`, but `huber_loss` takes no such option"):
+
+        class Mistyped(jaxloss.Loss, fn=jaxloss.huber_loss):
+            detla: float = 1.0
+
+
 @pytest.mark.parametrize("scale", [np.float32(0.5), np.float64(0.5), np.array(0.5), jnp.array(0.5), jnp.float32(0.5)])
 def test_scalars_of_every_kind_scale(scale: object) -> None:
     assert scale * jaxloss.L1Loss() == 0.5 * jaxloss.L1Loss()
@@ -47,11 +85,14 @@ def test_scalars_of_every_kind_scale(scale: object) -> None:
         lambda loss: np.ones(3) * loss,
         lambda loss: loss * jnp.ones(3),
         lambda loss: jnp.ones(3) * loss,
+        lambda loss: loss - 1.0,
+        lambda loss: loss / np.ones(3),
+        lambda loss: 1.0 / loss,
     ],
 )
 @pytest.mark.usefixtures("untyped")
 def test_only_losses_add_and_only_numbers_scale(nonsense: Callable[[jaxloss.Loss], object]) -> None:
-    with pytest.raises(TypeError, match="unsupported operand|not implemented"):  # the latter is NumPy's
+    with pytest.raises(TypeError, match="unsupported operand|not implemented|does not support"):  # by NumPy too
         nonsense(jaxloss.L1Loss())
 
 

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import Domain, within
 from jaxloss._core.dtypes import accumulator
-from jaxloss._core.types import Like, Mask, Scalar, Values
+from jaxloss._core.types import ArrayLike, Like, Mask, Scalar, Values
 
 
 def floats(**arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:

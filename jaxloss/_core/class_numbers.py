@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Bool, Integer, Shaped
+from jaxtyping import Array, Bool, Integer, Shaped
 
 from jaxloss._core.arguments import filled, mask, real
 from jaxloss._core.autodiff import custom_jvp, nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.domains import Domain, within
 from jaxloss._core.dtypes import accumulator
-from jaxloss._core.types import Like, Mask, Values
+from jaxloss._core.types import ArrayLike, Like, Mask, Values
 
 
 class Labels(NamedTuple):
@@ -142,13 +142,13 @@ def labels(
     ignore_index: int | None = None,
 ) -> Labels:
     """Class numbers, checked against the shape and the classes of `like`, the array of logits."""
-    targets, number, classes = class_numbers(targets), axis.number, axis.class_count(like.shape[axis.number])
+    targets, number = class_numbers(targets, like.shape), axis.number
+    classes = axis.class_count(like.shape[number])
     wanted = like.shape[:number] + like.shape[number + 1 :]
     if targets.shape != wanted:
-        fix = ": for one-hot or soft targets use `targets.astype(float)`" if targets.shape == like.shape else ""
         raise ValueError(
             f"`targets` has shape {targets.shape}, but `{name}` {like.shape} without its class axis {number} is "
-            f"{wanted}{fix}."
+            f"{wanted}{_fix(targets.shape, wanted, like.shape, name)}."
         )
     keep = mask(where, wanted)
     info = jnp.iinfo(targets.dtype)
@@ -162,17 +162,33 @@ def labels(
     return Labels(jnp.expand_dims(numbers, number), jnp.expand_dims(in_range, number), keep)
 
 
+def _fix(given: tuple[int, ...], wanted: tuple[int, ...], logits: tuple[int, ...], name: str) -> str:
+    """The end of the message for labels of another shape: the expression that fits, if one is known."""
+    if given == logits:
+        return ": for one-hot or soft targets use `targets.astype(float)`"
+    if given == (*wanted, 1):
+        return f": use `targets[{':, ' if len(wanted) == 1 else '..., '}0]`"
+    axes = [axis for axis in range(1, len(logits)) if given == logits[:axis] + logits[axis + 1 :]]
+    has_option = name in ("logits", "log_probs")
+    return f": use `axis={axes[0]}`" if axes and has_option else ""
+
+
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
     """The domain of class numbers; its words name `ignore_index` where that is not a class."""
     other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"
     return Domain(f"a class number from 0 to {classes - 1}{other}", lambda n: (n >= 0) & (n < classes))
 
 
-def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
-    """Targets as an array, which must hold integers of any dtype."""
+def class_numbers(targets: Shaped[ArrayLike, "..."], logits: tuple[int, ...] | None = None) -> Shaped[Array, "..."]:
+    """Targets as an array, which must hold integers of any dtype. `logits` is the shape that one-hot labels have."""
     targets = jnp.asarray(targets)
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise TypeError(f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`.")
+        one_hot = targets.dtype == jnp.bool_ and targets.shape == logits
+        raise TypeError(
+            f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`."
+            if not one_hot
+            else "`targets` has dtype bool, but one-hot targets are floating: use `targets.astype(float)`."
+        )
     return targets
 
 

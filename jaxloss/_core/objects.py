@@ -11,11 +11,11 @@ from typing import ClassVar, Generic, ParamSpec, TypeAlias, TypeVar, dataclass_t
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.pytree import fields, register_pytree
 from jaxloss._core.reduction import Mean, unfinished_mean
-from jaxloss._core.types import Mask, Scalar, Weight
+from jaxloss._core.types import ArrayLike, Mask, Scalar, Weight
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +50,20 @@ class Loss:
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
         register_pytree(cls)
         if fn is not None:
+            _check_fields(cls, fn)
             cls.fn = staticmethod(fn)
             _describe(cls, fn)
+
+    def __new__(cls: type[T], *arrays: object, **options: object) -> T:
+        # Python would say how many arguments the class takes, and not what to do.
+        if arrays:
+            raise TypeError(
+                f"`{cls.__name__}` takes its options by keyword: {_named(fields(cls))}. Arrays are given to the "
+                f"object: use `{cls.__name__}()(...)`."
+            )
+        if unknown := options.keys() - {field.name for field in fields(cls)}:
+            raise TypeError(f"`{cls.__name__}` has no option `{min(unknown)}`. It has {_named(fields(cls))}.")
+        return object.__new__(cls)
 
     def __call__(
         self,
@@ -93,7 +105,16 @@ class Loss:
         return LossSum(losses=losses + more, scales=scales + more_scales)
 
     def __radd__(self, other: object) -> "Loss":
-        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts at 0
+        return self if isinstance(other, int | float) and other == 0 else NotImplemented  # sum() starts at 0
+
+    def __neg__(self) -> "Loss":
+        return -1.0 * self
+
+    def __sub__(self, other: "Loss") -> "Loss":
+        return self + -other
+
+    def __truediv__(self, scale: Scalar) -> "Loss":
+        return self * (1 / scale) if np.ndim(scale) == 0 else NotImplemented
 
     def __mul__(self, scale: Scalar) -> "Loss":
         if isinstance(scale, Loss) or np.ndim(scale) != 0:
@@ -183,7 +204,8 @@ class LossSum(Loss):
 
     def __repr__(self) -> str:
         scaled = zip(self.losses, self.scales, strict=True)
-        return " + ".join(repr(loss) if _same(scale, 1.0) else f"{_shown(scale)} * {loss!r}" for loss, scale in scaled)
+        terms = [repr(loss) if _same(scale, 1.0) else f"{_shown(scale)} * {loss!r}" for loss, scale in scaled]
+        return " + ".join(terms).replace("+ -", "- ")
 
 
 def parts(loss: Callable[P, Float[Array, "..."]]) -> Callable[P, Mean]:
@@ -240,6 +262,23 @@ class _Parts(Generic[P]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return parts, (self.loss,)
+
+
+def _check_fields(cls: type[Loss], fn: Callable[..., object]) -> None:
+    """Raise if an option object has a field that its function does not take."""
+    taken = inspect.signature(fn).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        return
+    for field in fields(cls):
+        if field.name not in taken:
+            raise TypeError(
+                f"`{cls.__name__}` has the field `{field.name}`, but `{getattr(fn, '__name__', fn)}` takes no such "
+                "option."
+            )
+
+
+def _named(options: Iterable[dataclasses.Field[object]]) -> str:
+    return ", ".join(f"`{each.name}`" for each in options)
 
 
 def _describe(cls: type[Loss], fn: Callable[..., object]) -> None:

@@ -7,7 +7,7 @@ user's `jax.jit` the loss is called as it is, because a program within a program
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
@@ -38,7 +38,7 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
 
     def decorate(loss: Callable[P, T]) -> Callable[P, T]:
         parameters = inspect.signature(loss).parameters
-        positional = [name for name, each in parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        positional = _positional(parameters)
         names = frozenset((*positional, "where", "sample_weight", *arrays))
         defaults = {name: cast(object, parameters[name].default) for name in numbers}
 
@@ -55,11 +55,14 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
         def called(*given: P.args, **options: P.kwargs) -> T:
             if not options.keys() <= parameters.keys():
                 return loss(*given, **options)  # Python says which keyword is unknown
+            _check_count(loss.__name__, len(given), positional, parameters)
             ordered: list[object] = list(given)
             for name in positional[len(given) :]:
                 if name not in options:
                     break
                 ordered.append(options.pop(name))
+            for name, value in zip(positional, ordered, strict=False):
+                _check_kind(name, value)
             static: list[tuple[str, type, object]] = []
             named: Named = {}
             python: Named = {}
@@ -95,6 +98,42 @@ def _staged() -> bool:
     it does in an eager `jax.grad` or `jax.vmap`.
     """
     return isinstance(_zero(), Tracer)
+
+
+def keyword_options(loss: Callable[P, T]) -> Callable[P, T]:
+    """Refuse options by position, as `program` does, for a loss that is no program itself."""
+    parameters = inspect.signature(loss).parameters
+    positional = _positional(parameters)
+
+    @functools.wraps(loss)
+    def called(*given: P.args, **options: P.kwargs) -> T:
+        _check_count(loss.__name__, len(given), positional, parameters)
+        return loss(*given, **options)
+
+    return called
+
+
+def _positional(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    return [name for name, each in parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+
+
+def _check_count(loss: str, given: int, positional: list[str], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Raise for options that are given by position. Python's own message does not say what to do."""
+    if given <= len(positional):
+        return
+    options = [f"`{name}=...`" for name in parameters if name not in positional]
+    raise TypeError(
+        f"`{loss}` takes {len(positional)} arrays by position: {', '.join(map(repr, positional))}. Options are "
+        f"keywords: use {options[0]}."
+    )
+
+
+def _check_kind(name: str, value: object) -> None:
+    """Raise for two kinds of arrays that JAX has and that hold no numbers, or not all of them."""
+    if hasattr(value, "todense"):
+        raise TypeError(f"`{name}` is sparse, but losses take dense arrays: use `{name}.todense()`.")
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"`{name}` is a key of random numbers and no array of numbers: check the order of the arrays.")
 
 
 def _name(option: tuple[str, type, object]) -> str:

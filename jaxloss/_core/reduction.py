@@ -7,14 +7,15 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Bool, Float, Real
+from jaxtyping import Array, Bool, Float, Real
 
 from jaxloss._core.arguments import filled, fitted, floating, mask, real
 from jaxloss._core.domains import Domain, expect
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.pytree import register_pytree
-from jaxloss._core.types import Mask, Reduction, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 
 NUMBER = Domain("a number: an argument is not one there", lambda x: ~jnp.isnan(x))
 
@@ -47,7 +48,25 @@ class Mean:
         return jax.tree.map(jnp.add, self, other)
 
     def __radd__(self, other: object) -> "Mean":
-        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts at 0
+        return self if isinstance(other, int | float) and other == 0 else NotImplemented  # sum() starts at 0
+
+    def __sub__(self, other: "Mean") -> "Mean":
+        return jax.tree.map(jnp.subtract, self, other)
+
+    def __mul__(self, scale: Scalar) -> "Mean":
+        """The mean times a number: the weights stay as they are."""
+        rest = None if self.rest is None else self.rest * scale
+        return Mean(self.total * jnp.asarray(scale, self.total.dtype), self.weight, rest)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, scale: Scalar) -> "Mean":
+        return self * (1 / jnp.asarray(scale, self.total.dtype))
+
+    def __repr__(self) -> str:
+        shown = {"total": self.total, "weight": self.weight, "rest": self.rest}
+        given = (f"{name}={_shown(value)}" for name, value in shown.items() if value is not None)
+        return f"Mean({', '.join(given)})"
 
     @property
     def value(self) -> Float[Array, "..."]:
@@ -143,10 +162,23 @@ def element_weights(
     return filled(weight.astype(dtype), keep, 0.0)
 
 
-def check_reduction(reduction: str) -> None:
-    """Raise for an unknown reduction."""
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean' or 'sum'.")
+def _shown(value: object) -> str:
+    """A number as it can be typed, and any other value by its repr."""
+    if isinstance(value, Tracer) or not isinstance(value, jax.Array) or value.ndim > 0:
+        return f"{value!r}"
+    return repr(float(value))
+
+
+def check_reduction(reduction: str, *more: str) -> None:
+    """Raise for an unknown reduction. A loss may have more of them than the usual three."""
+    known = ("none", "mean", "sum", *more)
+    if reduction in known:
+        return
+    hint = ""
+    if reduction in (None, "elementwise_mean", True, False):
+        hint = " For the flags of old PyTorch code use `jaxloss.legacy_reduction(size_average, reduce)`."
+    names = ", ".join(map(repr, known[:-1]))
+    raise ValueError(f"`reduction` is {reduction!r}; it must be {names} or {known[-1]!r}.{hint}")
 
 
 class UnfinishedMean(str):

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from jaxloss._core.arguments import floating, has_axis, mask
 from jaxloss._core.class_numbers import class_numbers, signed
-from jaxloss._core.types import Mask
+from jaxloss._core.types import ArrayLike, Mask
 
 Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
 

@@ -1,11 +1,21 @@
 """The names that signatures are written in."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import jax.typing
 from jax import ShapeDtypeStruct
-from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-Scalar: TypeAlias = float | Float[ArrayLike, "..."]
+if TYPE_CHECKING:
+    # Losses make arrays of lists, which JAX's own `ArrayLike` leaves out. At run time the checks of shapes follow that
+    # conversion.
+    ArrayLike: TypeAlias = jax.typing.ArrayLike | Sequence[Any]
+    """An array, a number, or a list of them."""
+else:
+    from jaxtyping import ArrayLike
+
+Scalar: TypeAlias = float | Float[jax.typing.ArrayLike, "..."]
 """An option that is one number. It may be an array, so that it can be traced, learnt and mapped over."""
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Shaped
+from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import filled, floating, mask
 from jaxloss._core.class_numbers import class_numbers, signed
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.program import program
-from jaxloss._core.types import Mask, Values
+from jaxloss._core.types import ArrayLike, Mask, Values
 from jaxloss._losses.classification import cross_entropy, log_softmax
 from jaxloss._ops.rows.mapped import in_chunks
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxloss._core.arguments import filled, floats, has_axis, mask, paired, real, same_shape
 from jaxloss._core.autodiff import Tangent, along, nan_unless, value_or_nan
@@ -14,7 +14,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Values, Weight
 
 __all__ = [
     "BCELoss",
@@ -169,7 +169,7 @@ def soft_margin_loss(
 
     Args:
         predictions: Scores $x$, any shape.
-        targets: Labels $t$, -1 or 1, in the same shape.
+        targets: Labels $t$, -1 or 1, in the same shape. [`checked`][jaxloss.checked] raises for any other, such as 0.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
         sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
+from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxloss._core.arguments import Number, floating, floats, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
@@ -12,7 +12,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.cross_entropy import log_softmax as log_softmax_op
 from jaxloss._ops.cross_entropy import row_losses
 from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
@@ -177,7 +177,8 @@ def nll_loss(
     it is more exact than this loss after a log-softmax.
 
     Args:
-        log_probs: Log-probabilities, shape (N..., C). They are not checked to be normalised.
+        log_probs: Log-probabilities, shape (N..., C). They are not checked to be normalised. Logits give a wrong
+            number, and [`checked`][jaxloss.checked] raises for those above 0.
         targets: Class numbers (indices from 0), shape (N...), integers of any dtype.
         weight: A weight for each class, shape (C,).
         ignore_index: Examples with this class number are masked, in addition to those that `where` masks.

@@ -4,7 +4,7 @@ import math
 from typing import Literal, TypeAlias
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import paired
 from jaxloss._core.autodiff import nan_unless
@@ -13,8 +13,8 @@ from jaxloss._core.dtypes import limits
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
-from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Weight
+from jaxloss._core.reduction import check_reduction, reduce
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 
 __all__ = ["KLDivLoss", "kl_div"]
 
@@ -41,7 +41,8 @@ def kl_div(
     that axis.
 
     Args:
-        log_predictions: Predicted log-probabilities $x$, any shape.
+        log_predictions: Predicted log-probabilities $x$, any shape. Probabilities give a wrong number, and
+            [`checked`][jaxloss.checked] raises for them.
         targets: Target probabilities $t$, or log-probabilities if `log_target` is True, in the same shape.
         log_target: Whether the targets are log-probabilities.
         reduction: `"mean"`, `"sum"`, `"none"` or `"batchmean"`. See [`reduce`][jaxloss.reduce].
@@ -79,8 +80,7 @@ def kl_div(
     probability, log_probability = (jnp.exp(targets), targets) if log_target else (targets, jnp.log(targets))
     losses = jnp.where(impossible, 0.0, probability * (log_probability - predictions))
     count = None
-    if reduction not in ("none", "mean", "sum", "batchmean"):
-        raise ValueError(f"`reduction` is {reduction!r}; it must be 'none', 'mean', 'sum' or 'batchmean'.")
+    check_reduction(reduction, "batchmean")
     if reduction == "batchmean":
         # An element counts as its share of an entry of the first axis, so that the mean divides by the entries.
         count = jnp.asarray(1 / max(math.prod(losses.shape[1:]), 1), losses.dtype)

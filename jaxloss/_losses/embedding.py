@@ -5,16 +5,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import Number, broadcast_shape, filled, floats, mask, option
 from jaxloss._core.domains import SIGN, expect
 from jaxloss._core.elementwise import TINY, clamp_min
 from jaxloss._core.objects import Loss
-from jaxloss._core.program import program
+from jaxloss._core.program import keyword_options, program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.vectors import cosine, distance
 
 __all__ = [
@@ -133,7 +133,7 @@ def cosine_embedding_loss(
         embeddings2: Second vectors $b$, shape (N..., D), or any shape with the same number of axes that broadcasts with
             the first.
         targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, shape (N...). Any other number has the
-            loss 0, as in PyTorch.
+            loss 0, as in PyTorch, and [`checked`][jaxloss.checked] raises for it.
         margin: The largest cosine $m$ at which dissimilar vectors have no loss, in [-1, 1].
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the pairs that take part, shape (N...). See [`reduce`][jaxloss.reduce].
@@ -237,6 +237,7 @@ class TripletMarginLoss(Loss, fn=triplet_margin_loss):
     reduction: Reduction = static("mean")
 
 
+@keyword_options
 def triplet_margin_with_distance_loss(
     anchor: Float[ArrayLike, "*#shape"],
     positive: Float[ArrayLike, "*#shape"],

@@ -5,7 +5,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxloss._core.arguments import Number, filled, floats, mask, paired
 from jaxloss._core.autodiff import Tangent, along, nan_unless
@@ -15,7 +15,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.elementwise import clamped_variance, half_square_over, stirling_logs, times_log
 
 __all__ = ["GaussianNLLLoss", "PoissonNLLLoss", "gaussian_nll_loss", "poisson_nll_loss"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Real
+from jaxtyping import Array, Bool, Float, Real
 
 from jaxloss._core.arguments import Number, floating
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
@@ -15,7 +15,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, element_weights, reduce, reduce_total
-from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.cross_entropy import row_losses
 from jaxloss._ops.cross_entropy.problem import Options, Probabilities, cross_entropy_options
 from jaxloss._ops.rows import Implementation, solve
@@ -259,9 +259,9 @@ def _loss_and_stats(
     softcap = None if logit_softcap is None else jnp.asarray(logit_softcap, logits.dtype)
     targets, count = jnp.asarray(targets), None
     if jnp.issubdtype(targets.dtype, jnp.floating):
-        target = Probabilities.of(targets, logits, axis, where, ignore_index)
+        target = Probabilities.of(targets, logits, axis, where, ignore_index, name="hidden @ kernel")
     else:
-        target = labels(targets, logits, axis, where, ignore_index=ignore_index)
+        target = labels(targets, logits, axis, where, name="hidden @ kernel", ignore_index=ignore_index)
         targets = target.numbers[..., 0]
         if options.weight is not None:
             count = target.zero_masked(target.pick(options.weight, axis))[..., 0]

@@ -1,7 +1,7 @@
 """Margin losses: they are zero where the right answer leads by a margin."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Integer, Real, Shaped
+from jaxtyping import Array, Float, Integer, Real, Shaped
 
 from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
@@ -13,7 +13,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 from jaxloss._ops.label_lists import pairwise_hinge
 
 __all__ = [
@@ -179,7 +179,7 @@ def hinge_embedding_loss(
     Args:
         predictions: Distances $x$, any shape.
         targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, in the same shape. Any other number adds
-            both cases, as in PyTorch.
+            both cases, as in PyTorch, and [`checked`][jaxloss.checked] raises for it.
         margin: The margin $m$, in the units of the distances.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
@@ -232,6 +232,7 @@ def margin_ranking_loss(
         predictions1: First scores $x_1$, any shape.
         predictions2: Second scores $x_2$, in the same shape.
         targets: Labels $y$, 1 where the first score should be higher and -1 where the second should, in the same shape.
+            [`checked`][jaxloss.checked] raises for any other, such as 0.
         margin: The margin $m$, in the units of the scores.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the elements that take part. See [`reduce`][jaxloss.reduce].

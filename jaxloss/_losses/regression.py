@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import Number, paired
 from jaxloss._core.elementwise import absolute
@@ -10,7 +10,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import Mask, Reduction, Scalar, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 
 __all__ = [
     "HuberLoss",

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, Integer
+from jaxtyping import Array, Float, Int, Integer
 
 from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.objects import Loss
-from jaxloss._core.program import program
+from jaxloss._core.program import keyword_options, program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.sequences import (
@@ -19,12 +19,13 @@ from jaxloss._core.sequences import (
     sequence_batch,
     without_concatenation,
 )
-from jaxloss._core.types import Mask, Reduction, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
 
 
+@keyword_options
 def ctc_loss(
     log_probs: Float[ArrayLike, "... classes"],
     targets: Integer[ArrayLike, "..."],
@@ -53,7 +54,8 @@ def ctc_loss(
     Args:
         log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, for example from
             [`log_softmax`][jaxloss.log_softmax]. Frames past the end of a sequence are ignored, and so are classes that
-            are neither blank nor label.
+            are neither blank nor label. Logits give a wrong number, and [`checked`][jaxloss.checked] raises for those
+            above 0.
         targets: Class numbers (indices from 0), integers of any dtype: (N, S), padded with any integers; (S,) for one
             sequence; or one axis with the labels of all sequences in turn, if `target_lengths` are known at trace time.
         input_lengths: The number of frames of each sequence, from 0 to T, shape (N,).

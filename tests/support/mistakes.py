@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from jax.experimental.sparse import BCOO
 
 import jaxloss
 
@@ -83,7 +84,7 @@ def common_mistakes(cases: list["Case"]) -> list[Any]:
         if not case.variant:
             call = right(case, cases)
             rows += array_mistakes(call) + keyword_mistakes(call) + silent_broadcasts(call)
-            rows += [*object_mistakes(case, call), *case.mistakes]
+            rows += [*foreign_mistakes(call), *object_mistakes(case, call), *case.mistakes]
     return rows
 
 
@@ -118,6 +119,34 @@ def array_mistakes(call: Right) -> list[Any]:
     return rows
 
 
+def foreign_mistakes(call: Right) -> list[Any]:
+    """An option by position, a key of random numbers, and a sparse array."""
+    first, array = next(iter(call.arrays.items()))
+    sparse = BCOO.fromdense(np.ones(array.shape, np.float32))
+    return [
+        row(
+            f"{call.name}-option_by_position",
+            lambda: call.fn(*inspect.signature(call.fn).parameters.keys()),
+            TypeError,
+            f"`{call.name}` takes ",
+            "arrays by position: ",
+            "Options are keywords: use `",
+        ),
+        row(
+            f"{call.name}-key",
+            lambda: call.fn(*call.but(**{first: jax.random.key(0)})),
+            TypeError,
+            f"`{first}` is a key of random numbers",
+        ),
+        row(
+            f"{call.name}-sparse",
+            lambda: call.fn(*call.but(**{first: sparse})),
+            TypeError,
+            f"`{first}` is sparse, but losses take dense arrays: use `{first}.todense()`.",
+        ),
+    ]
+
+
 def keyword_mistakes(call: Right) -> list[Any]:
     fn, name = call.fn, call.name
     unfit = (2, *call.shape[1:])
@@ -131,6 +160,12 @@ def keyword_mistakes(call: Right) -> list[Any]:
             "'mean'",
             "'sum'",
             *(["'batchmean'"] if name == "kl_div" else []),
+        ),
+        row(
+            f"{name}-old_reduction",
+            lambda: fn(*call.but(), reduction="elementwise_mean"),
+            ValueError,
+            "use `jaxloss.legacy_reduction(size_average, reduce)`",
         ),
         row(
             f"{name}-where_of_numbers",
@@ -196,12 +231,18 @@ def object_mistakes(case: "Case", call: Right) -> list[Any]:
     """Mistakes with the option object."""
     loss, name = case.loss, case.loss.__name__
     return [
-        row(f"{name}-option_by_position", lambda: loss(1.0), TypeError, "takes 1 positional argument but 2"),
+        row(
+            f"{name}-arrays_when_made",
+            lambda: loss(*call.but()),
+            TypeError,
+            f"`{name}` takes its options by keyword: `",
+            f"Arrays are given to the object: use `{name}()(...)`.",
+        ),
         row(
             f"{name}-unknown_option",
             lambda: loss(size_average=True),
             TypeError,
-            "unexpected keyword argument 'size_average'",
+            f"`{name}` has no option `size_average`. It has `",
         ),
         # The options are checked where they are used: a loss may hold placeholders.
         row(
@@ -250,7 +291,16 @@ def class_axis(fn: Callable[..., Any], first: str) -> list[Any]:
     return [
         row(f"{fn.__name__}-{what}", call, ValueError, message)
         for what, call, message in (
-            ("labels_of_one_column", lambda: fn(f(4, 3), i(4, 1)), f"`targets` has shape (4, 1), but {without}"),
+            (
+                "labels_of_one_column",
+                lambda: fn(f(4, 3), i(4, 1)),
+                f"`targets` has shape (4, 1), but {without[:-1]}: use `targets[:, 0]`.",
+            ),
+            (
+                "classes_on_another_axis",
+                lambda: fn(f(2, 4, 5), i(2, 5)),
+                "without its class axis 2 is (2, 4): use `axis=1`.",
+            ),
             ("other_batch", lambda: fn(f(4, 3), i(3)), f"`targets` has shape (3,), but {without}"),
             (
                 "weight_of_other_classes",

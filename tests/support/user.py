@@ -54,6 +54,19 @@ def main() -> None:
     assert_type((mean + mean).value, jax.Array)
     assert jnp.allclose((mean + mean).value, jaxloss.cross_entropy(logits, labels))
 
+    # A sum that starts at a mean has one type. Without the start it may be Python's 0.
+    assert_type(sum([mean], start=mean).value, jax.Array)
+
+    # Lists and numbers become arrays.
+    weighted = jaxloss.cross_entropy(logits, [0, 1], weight=[1.0, 2.0], where=[True, False], sample_weight=[1.0, 1.0])
+    assert_type(weighted, jax.Array)
+    assert_type(jaxloss.CrossEntropyLoss(weight=[1.0, 2.0])(logits, [0, 1]), jax.Array)
+    assert_type(jaxloss.linear_cross_entropy(logits, logits, [0, 1], weight=[1.0, 2.0]), jax.Array)
+    assert_type(jaxloss.mse_loss([1.0, 2.0], [[0.0, 0.0]][0]), jax.Array)
+    assert_type(jaxloss.l1_loss(1.0, 2), jax.Array)
+    assert_type(jaxloss.ctc_loss(logits[:, None], [[1]], [2], [1]), jax.Array)
+    assert_type(loss - jaxloss.NLLLoss() / 2, jaxloss.Loss)
+
     config = Config(Tempered(temperature=2.0))
     assert jnp.isfinite(config.scale * config.loss(logits, labels, where=where))
     assert jnp.isfinite(jax.grad(config.loss)(logits, labels)).all()

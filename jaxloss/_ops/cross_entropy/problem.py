@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Shaped
+from jaxtyping import Array, Bool, Shaped
 
 from jaxloss._core.arguments import filled, mask, same_shape
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels, class_weight
 from jaxloss._core.domains import Domain, checking, expect, some_probability
 from jaxloss._core.dtypes import accumulator, rounding
-from jaxloss._core.types import Like, Mask, Scalar, Values
+from jaxloss._core.types import ArrayLike, Like, Mask, Scalar, Values
 
 Keep: TypeAlias = Bool[Array, "..."] | None
 
@@ -24,10 +24,22 @@ class Probabilities(NamedTuple):
 
     @classmethod
     def of(
-        cls, targets: Values, logits: Like, axis: ClassAxis, where: Mask | None, ignore_index: int
+        cls,
+        targets: Values,
+        logits: Like,
+        axis: ClassAxis,
+        where: Mask | None,
+        ignore_index: int,
+        *,
+        name: str = "logits",
     ) -> "Probabilities":
         number = axis.number
-        same_shape(logits=logits, targets=targets)
+        if targets.shape == logits.shape[:number] + logits.shape[number + 1 :]:
+            raise ValueError(
+                f"`targets` has dtype {targets.dtype} and the shape of class numbers, {targets.shape}, but class "
+                "numbers are integers: use `targets.astype(int)`."
+            )
+        same_shape(**{name: logits, "targets": targets})
         if ignore_index >= 0:
             raise ValueError(f"`ignore_index` is {ignore_index}, but probabilities name no class: use `where`.")
         keep = mask(where, logits.shape[:number] + logits.shape[number + 1 :])

@@ -60,7 +60,8 @@ CASES = [
                 "cross_entropy-floating_labels",
                 lambda: jaxloss.cross_entropy(f(4, 3), f(4)),
                 ValueError,
-                "`targets` has shape (4,), but `logits` has shape (4, 3)",
+                "`targets` has dtype float32 and the shape of class numbers, (4,)",
+                "use `targets.astype(int)`",
             ),
             row(
                 "cross_entropy-one_hot_integers",
@@ -73,7 +74,7 @@ CASES = [
                 "cross_entropy-classes_first_without_axis",
                 lambda: jaxloss.cross_entropy(f(2, 5, 3), i(2, 3)),
                 ValueError,
-                "`targets` has shape (2, 3), but `logits` (2, 5, 3) without its class axis 2 is (2, 5).",
+                "`targets` has shape (2, 3), but `logits` (2, 5, 3) without its class axis 2 is (2, 5): use `axis=1`.",
             ),
             row(
                 "cross_entropy-probabilities_of_other_classes",
