@@ -64,7 +64,7 @@ def main() -> None:
     assert_type(jaxloss.linear_cross_entropy(logits, logits, [0, 1], weight=[1.0, 2.0]), jax.Array)
     assert_type(jaxloss.mse_loss([1.0, 2.0], [[0.0, 0.0]][0]), jax.Array)
     assert_type(jaxloss.l1_loss(1.0, 2), jax.Array)
-    assert_type(jaxloss.ctc_loss(logits[:, None], [[1]], [2], [1]), jax.Array)
+    assert_type(jaxloss.ctc_loss(logits[None], [[1]], [2], [1]), jax.Array)
     assert_type(loss - jaxloss.NLLLoss() / 2, jaxloss.Loss)
 
     config = Config(Tempered(temperature=2.0))
