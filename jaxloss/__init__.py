@@ -9,6 +9,7 @@ from jaxloss._core.reduction import Mean, legacy_reduction, reduce
 from jaxloss._core.types import Reduction
 from jaxloss._losses import (
     binary,
+    boxes,
     classification,
     divergence,
     embedding,
@@ -19,6 +20,7 @@ from jaxloss._losses import (
     sequence,
 )
 from jaxloss._losses.binary import *
+from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
 __all__ += binary.__all__
+__all__ += boxes.__all__
 __all__ += classification.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__

@@ -86,3 +86,10 @@ def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Value
 def overflow_safe_mean(x: Values, axis: int) -> Values:
     """The mean over an axis (kept as 1) of numbers whose sum may overflow: each is divided before the sum."""
     return jnp.sum(x * (1 / x.shape[axis]), axis, keepdims=True)
+
+
+def ratio(numerator: Values, denominator: Values, empty: float = 0.0) -> Values:
+    """numerator / denominator, and `empty`, with a zero gradient, where the denominator is 0."""
+    # The division is guarded on both sides: its derivative in the branch that is not taken would be NaN.
+    zero = denominator == 0
+    return jnp.where(zero, empty, numerator / jnp.where(zero, 1.0, denominator))
