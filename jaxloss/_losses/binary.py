@@ -261,7 +261,8 @@ def binary_nll(
     """-p t log sigmoid(x) - (1 - t) log sigmoid(-x); NaN, derivatives included, where t is not in [0, 1]."""
     valid = within(PROBABILITY, targets=targets)
     if smoothing is not None:
-        targets = (1 - smoothing) * targets + smoothing / 2
+        share = jnp.asarray(smoothing, targets.dtype)
+        targets = (1 - share) * targets + share / 2
     positive = targets if pos_weight is None else pos_weight * targets
     return _logistic(logits, positive, 1 - targets, valid)
 

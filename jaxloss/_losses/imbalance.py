@@ -6,23 +6,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from jaxloss._core.arguments import Number, floating, has_axis, real
+from jaxloss._core.arguments import Number, real
 from jaxloss._core.autodiff import nan_unless
-from jaxloss._core.domains import NOT_NEGATIVE, Domain, within
+from jaxloss._core.domains import NOT_NEGATIVE, within
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import power, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.types import Mask, Reduction, Scalar, Values, Weight
-from jaxloss._losses.classification import cross_entropy, reduce_rows
+from jaxloss._losses.classification import reduce_rows
 from jaxloss._ops.cross_entropy.class_losses import class_losses
 
 __all__ = [
-    "LogitAdjustedCrossEntropyLoss",
     "SoftmaxFocalLoss",
     "class_balanced_weight",
-    "logit_adjusted_cross_entropy",
     "softmax_focal_loss",
 ]
 
@@ -123,85 +121,6 @@ def _times_exp_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Val
     return _times_exp(nll), (jnp.exp(-nll) - _times_exp(nll)) * tangents[0]
 
 
-@program("prior", "weight", tau=Number(), label_smoothing=SMOOTHING)
-def logit_adjusted_cross_entropy(
-    logits: Float[ArrayLike, "..."],
-    targets: Real[ArrayLike, "..."],
-    *,
-    prior: Real[ArrayLike, "classes"],
-    tau: Scalar = 1.0,
-    weight: Real[ArrayLike, "classes"] | None = None,
-    ignore_index: int = -100,
-    label_smoothing: Scalar = 0.0,
-    axis: int = -1,
-    reduction: Reduction = "mean",
-    where: Mask | None = None,
-    sample_weight: Weight | None = None,
-) -> Float[Array, "..."]:
-    r"""Cross-entropy of logits to which the logarithm of each class's frequency is added.
-
-    $$ \ell = -w_y \log \mathrm{softmax}_y\Bigl(x + \tau \log \frac{\pi}{\sum_c \pi_c}\Bigr) $$
-
-    The logits learn to treat all classes as equally frequent. Use the plain logits for evaluation. At $\tau = 1$ it is
-    the balanced softmax.
-
-    Args:
-        logits: Unnormalised log-probabilities, shape (N..., C).
-        targets: Class numbers, shape (N...), integers; or probabilities, shape (N..., C), floating.
-        prior: How frequent each class is in training, $\pi$, shape (C,), above 0: shares or counts.
-        tau: The factor $\tau$ of the adjustment. At 0 the loss is [`cross_entropy`][jaxloss.cross_entropy].
-        weight: A weight for each class, shape (C,).
-        ignore_index: Examples with this class number are masked. See [`cross_entropy`][jaxloss.cross_entropy].
-        label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / C for every class.
-        axis: The class axis of `logits`.
-        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
-        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
-        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
-
-    Returns:
-        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN. A prior that is
-        not above 0 makes all losses NaN.
-
-    Raises:
-        ValueError: Shapes do not match, the class axis is empty, or an option is out of range.
-        TypeError: The logits are not real and floating, or the targets are neither integers nor floating.
-
-    Examples:
-        >>> loss = jaxloss.LogitAdjustedCrossEntropyLoss(prior=jnp.array([90, 10]))
-        >>> print(f"{loss(jnp.zeros((1, 2)), jnp.array([1])):.4f}")  # -log(0.1)
-        2.3026
-
-    Source: Menon et al., "Long-tail Learning via Logit Adjustment", 2021.
-    """
-    logits = floating("logits", logits)
-    number = has_axis("logits", logits, axis)
-    prior = real("prior", prior)
-    if prior.shape != (logits.shape[number],):
-        raise ValueError(f"`prior` has shape {prior.shape}, but there are {logits.shape[number]} classes.")
-    prior = prior.astype(accumulator(logits.dtype))
-    prior = nan_unless(within(Domain("above 0", lambda x: x > 0), prior=prior), prior)
-    adjustment = jnp.log(prior / jnp.sum(prior)) * tau
-    others = [i for i in range(logits.ndim) if i != number]
-    adjusted = logits.astype(adjustment.dtype) + jnp.expand_dims(adjustment, others)
-    losses = cross_entropy(
-        adjusted, targets, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, axis=axis,
-        reduction=reduction, where=where, sample_weight=sample_weight,
-    )  # fmt: skip
-    return losses.astype(logits.dtype) if reduction == "none" else losses
-
-
-class LogitAdjustedCrossEntropyLoss(Loss, fn=logit_adjusted_cross_entropy):
-    """Option object of [`logit_adjusted_cross_entropy`][jaxloss.logit_adjusted_cross_entropy]."""
-
-    prior: Real[ArrayLike, "classes"]
-    tau: Scalar = 1.0
-    weight: Real[ArrayLike, "classes"] | None = None
-    ignore_index: int = static(-100)
-    label_smoothing: Scalar = 0.0
-    axis: int = static(-1)
-    reduction: Reduction = static("mean")
-
-
 @program(beta=Number(at_least=0, at_most=math.nextafter(1.0, 0.0)))
 def class_balanced_weight(counts: Real[ArrayLike, "classes"], *, beta: Scalar = 0.9999) -> Float[Array, "classes"]:
     r"""Class weights from the number of examples of each class, for `weight=` of a loss.
@@ -224,7 +143,7 @@ def class_balanced_weight(counts: Real[ArrayLike, "classes"], *, beta: Scalar = 
 
     Examples:
         >>> print(jaxloss.class_balanced_weight(jnp.array([1000, 10, 0])).round(3))
-        [0.02 1.98 0.  ]
+        [0.021 1.979 0.   ]
 
     Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", 2019.
     """
@@ -234,4 +153,4 @@ def class_balanced_weight(counts: Real[ArrayLike, "classes"], *, beta: Scalar = 
     # 1 - beta**n, without a subtraction. Where beta is 0 the logarithm is -inf and the result is 1.
     examples = -jnp.expm1(jnp.where(present, counts, 1.0) * jnp.log(jnp.asarray(beta, counts.dtype)))
     weights = jnp.where(present, 1 / examples, 0.0)
-    return nan_unless(valid, weights * (jnp.sum(present) / jnp.sum(weights)))
+    return nan_unless(valid, weights * (jnp.sum(present, dtype=weights.dtype) / jnp.sum(weights)))

@@ -198,7 +198,7 @@ def symmetric_cross_entropy(
     Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy Labels", 2019.
     """
     rows = class_losses(
-        lambda nll: alpha * nll + jnp.expm1(-nll) * beta * log_zero,
+        lambda nll: nll * alpha + jnp.expm1(-nll) * beta * log_zero,
         logits, targets, axis, where, ignore_index=ignore_index,
     )  # fmt: skip
     return reduce_rows(*rows, reduction, sample_weight)

@@ -39,3 +39,11 @@ def boxes(name: str) -> Callable[..., Any]:
         return {"none": losses, "sum": losses.sum(), "mean": losses.mean()}[reduction]
 
     return call
+
+
+def sigmoid_focal(_: ModuleType, arrays: tuple[Any, ...], reduction: str, options: dict[str, Any]) -> Any:
+    """torchvision writes a negative number where here is None."""
+    given = dict(options)
+    if given.get("alpha", 0.25) is None:
+        given["alpha"] = -1.0
+    return operations().sigmoid_focal_loss(*arrays, reduction=reduction, **given)
