@@ -9,22 +9,30 @@ from jaxloss._core.reduction import Mean, legacy_reduction, reduce
 from jaxloss._core.types import Reduction
 from jaxloss._losses import (
     binary,
+    boxes,
     classification,
+    detection,
     divergence,
     embedding,
+    imbalance,
     likelihood,
     linear,
     margin,
+    noise,
     regression,
     sequence,
 )
 from jaxloss._losses.binary import *
+from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
+from jaxloss._losses.detection import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
+from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
+from jaxloss._losses.noise import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
 
@@ -32,12 +40,16 @@ __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
 __all__ += binary.__all__
+__all__ += boxes.__all__
 __all__ += classification.__all__
+__all__ += detection.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
+__all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
+__all__ += noise.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
 

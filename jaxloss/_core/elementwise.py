@@ -35,6 +35,11 @@ def clamp_min(x: Values, floor: Values | float = 0.0) -> Values:
     return jnp.where((x < floor) | jnp.isnan(floor), floor, x)
 
 
+def clamp_max(x: Values, ceiling: Values | float) -> Values:
+    """min(x, ceiling), with the derivative 1 at equality. NaN stays NaN."""
+    return jnp.where((x > ceiling) | jnp.isnan(ceiling), ceiling, x)
+
+
 def hinge(x: Values) -> Values:
     """max(x, 0), with the derivative 0 at equality. NaN stays NaN."""
     return jnp.where(x <= 0, 0.0, x)
@@ -69,20 +74,49 @@ def softplus(x: Values) -> Values:
 
 @softplus.defjvp
 def _softplus_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    return softplus(*primals), _sigmoid(*primals) * tangents[0]
+    return softplus(*primals), sigmoid(*primals) * tangents[0]
 
 
 @jax.custom_jvp
-def _sigmoid(x: Values) -> Values:
+def sigmoid(x: Values) -> Values:
     """The sigmoid. Its derivative is s(x) * s(-x): on the right 1 - s(x) would lose all digits."""
     return jax.nn.sigmoid(x)
 
 
-@_sigmoid.defjvp
+@sigmoid.defjvp
 def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    return _sigmoid(*primals), _sigmoid(*primals) * _sigmoid(-primals[0]) * tangents[0]
+    return sigmoid(*primals), sigmoid(*primals) * sigmoid(-primals[0]) * tangents[0]
 
 
 def overflow_safe_mean(x: Values, axis: int) -> Values:
     """The mean over an axis (kept as 1) of numbers whose sum may overflow: each is divided before the sum."""
     return jnp.sum(x * (1 / x.shape[axis]), axis, keepdims=True)
+
+
+def ratio(numerator: Values, denominator: Values, empty: float = 0.0) -> Values:
+    """numerator / denominator, and `empty`, with a zero gradient, where the denominator is 0."""
+    # The division is guarded on both sides: its derivative in the branch that is not taken would be NaN.
+    zero = denominator == 0
+    return jnp.where(zero, empty, numerator / jnp.where(zero, 1.0, denominator))
+
+
+@jax.custom_jvp
+def power(x: Values, exponent: Values) -> Values:
+    """x**exponent for x >= 0, where 0 to any power but 0 is 0, also to a negative one.
+
+    All derivatives are finite at x = 0: the derivative is exponent * power(x, exponent - 1), and that in the exponent
+    is 0.
+    """
+    zero = x == 0
+    raised = jnp.power(jnp.where(zero, 1.0, x), exponent)
+    return jnp.where(zero & (exponent != 0), 0.0, raised)
+
+
+@partial(power.defjvp, symbolic_zeros=True)
+def _power_jvp(primals: tuple[Values, Values], tangents: tuple[Tangent, Tangent]) -> tuple[Values, Values]:
+    x, exponent = primals
+
+    def slope_in_exponent() -> Values:
+        return power(x, exponent) * jnp.where(x == 0, 0.0, jnp.log(jnp.where(x == 0, 1.0, x)))
+
+    return power(x, exponent), along(tangents, lambda: exponent * power(x, exponent - 1), slope_in_exponent)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxloss._core.arguments import filled, floats, has_axis, mask, paired, real, same_shape
+from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, real, same_shape
 from jaxloss._core.autodiff import Tangent, along, nan_unless, value_or_nan
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
 from jaxloss._core.elementwise import TINY, is_infinite, overflow_safe_mean, softplus, times
@@ -14,7 +14,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import ArrayLike, Mask, Reduction, Values, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 
 __all__ = [
     "BCELoss",
@@ -102,13 +102,14 @@ def _clamped_cross_entropy_jvp(
     return -(t * log_x + (1 - t) * log_rest), slope * x_dot + (log_rest - log_x) * t_dot
 
 
-@program("weight", "pos_weight")
+@program("weight", "pos_weight", label_smoothing=Number(at_least=0, at_most=1, off=0))
 def binary_cross_entropy_with_logits(
     logits: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "*shape"],
     *,
     weight: Real[ArrayLike, "*#shape"] | None = None,
     pos_weight: Real[ArrayLike, "*#shape"] | None = None,
+    label_smoothing: Scalar = 0.0,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
@@ -124,6 +125,7 @@ def binary_cross_entropy_with_logits(
             mean's denominator; `sample_weight` does.
         pos_weight: Factors $p$ of the positive labels' term, in any shape that broadcasts to the inputs' shape. Often
             there is one number per class.
+        label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / 2.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
         sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
@@ -142,7 +144,8 @@ def binary_cross_entropy_with_logits(
     Source: `torch.nn.BCEWithLogitsLoss`.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    losses = _binary_cross_entropy(logits, targets, _broadcast("pos_weight", pos_weight, logits))
+    smoothing = None if isinstance(label_smoothing, int | float) and label_smoothing == 0 else label_smoothing
+    losses = binary_nll(logits, targets, _broadcast("pos_weight", pos_weight, logits), smoothing)
     return reduce(_weighted(losses, weight), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -151,6 +154,7 @@ class BCEWithLogitsLoss(Loss, fn=binary_cross_entropy_with_logits):
 
     weight: Real[ArrayLike, "..."] | None = None
     pos_weight: Real[ArrayLike, "..."] | None = None
+    label_smoothing: Scalar = 0.0
     reduction: Reduction = static("mean")
 
 
@@ -239,7 +243,7 @@ def multilabel_soft_margin_loss(
     has_axis("logits", logits)
     same_shape(logits=logits, targets=targets)
     keep = mask(where, logits.shape[:-1])
-    losses = _binary_cross_entropy(filled(logits, keep, 0.0), filled(targets, keep, 0.0), None)
+    losses = binary_nll(filled(logits, keep, 0.0), filled(targets, keep, 0.0))
     losses = overflow_safe_mean(_weighted(losses, weight), -1)[..., 0]
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
@@ -251,9 +255,14 @@ class MultiLabelSoftMarginLoss(Loss, fn=multilabel_soft_margin_loss):
     reduction: Reduction = static("mean")
 
 
-def _binary_cross_entropy(logits: Values, targets: Values, pos_weight: Values | None) -> Values:
+def binary_nll(
+    logits: Values, targets: Values, pos_weight: Values | None = None, smoothing: Scalar | None = None
+) -> Values:
     """-p t log sigmoid(x) - (1 - t) log sigmoid(-x); NaN, derivatives included, where t is not in [0, 1]."""
     valid = within(PROBABILITY, targets=targets)
+    if smoothing is not None:
+        share = jnp.asarray(smoothing, targets.dtype)
+        targets = (1 - share) * targets + share / 2
     positive = targets if pos_weight is None else pos_weight * targets
     return _logistic(logits, positive, 1 - targets, valid)
 

@@ -92,7 +92,7 @@ def cross_entropy(
         target = labels(targets, logits, classes, where, ignore_index=ignore_index)
     options = cross_entropy_options(logits, classes, weight, label_smoothing, z_loss)
     rows = row_losses(logits, target, options, classes)
-    return _reduced(rows.losses, number, reduction, target.keep, sample_weight, rows.mean_count, dtype)
+    return reduce_rows(rows.losses, number, target.keep, rows.mean_count, dtype, reduction, sample_weight)
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
@@ -107,14 +107,14 @@ class CrossEntropyLoss(Loss, fn=cross_entropy):
     reduction: Reduction = static("mean")
 
 
-def _reduced(
+def reduce_rows(
     losses: Values,
     axis: int,
-    reduction: Reduction,
     keep: Bool[Array, "..."] | None,
-    sample_weight: Weight | None,
     count: Values | None,
     dtype: DTypeLike,
+    reduction: Reduction,
+    sample_weight: Weight | None,
 ) -> Values:
     """The result of `reduce` for arrays that have a class axis of size 1."""
     keep = None if keep is None else jnp.squeeze(keep, axis)
@@ -211,7 +211,7 @@ def nll_loss(
     if weight is not None:
         count = label.zero_masked(label.pick(class_weight(weight, log_probs, classes.number), classes))
         losses = losses * count
-    return _reduced(losses, classes.number, reduction, label.keep, sample_weight, count, dtype)
+    return reduce_rows(losses, classes.number, label.keep, count, dtype, reduction, sample_weight)
 
 
 class NLLLoss(Loss, fn=nll_loss):

@@ -49,6 +49,8 @@ class Case:
     """Whether unreduced losses of low-precision inputs are float32."""
     compares_examples: bool = False
     """Whether the loss of an example depends on the other examples of its batch."""
+    holds_constant: bool = False
+    """Whether the paper's gradient holds a part of the loss constant."""
 
     @property
     def name(self) -> str:

@@ -247,6 +247,17 @@ def vectors(number: int) -> Callable[[np.random.Generator, Inputs], Arrays]:
     return make
 
 
+@takes(WEIGHTS, WEIGHTS)
+def two_boxes(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """Corners that are boxes in every format, because no coordinate is negative."""
+
+    def boxes() -> np.ndarray:
+        low = np.abs(normal(rng, (*inputs.shape, 2), inputs.scale))
+        return np.concatenate([low, low + (rng.gamma(2, 1, low.shape) + 0.125) * inputs.scale], -1)
+
+    return boxes(), boxes()
+
+
 @takes(REAL, REAL, SIGN)
 def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*vectors(2)(rng, inputs), signs(rng, inputs.shape))

@@ -10,6 +10,18 @@ from jaxloss import Mean
 SUM = jaxloss.L1Loss() + jaxloss.MSELoss()
 
 HELPERS = [
+    row(
+        "class_balanced_weight-beta",
+        lambda: jaxloss.class_balanced_weight(i(3), beta=1.0),
+        ValueError,
+        "`beta` is 1.0, but must be at least 0 and at most 1.",
+    ),
+    row(
+        "class_balanced_weight-complex",
+        lambda: jaxloss.class_balanced_weight(c(3)),
+        TypeError,
+        "`counts` has dtype complex64, but must be real: use `counts.real`.",
+    ),
     *(
         row(f"{name}-{what}", call, error, message)
         for name in ("pairwise_distance", "cosine_similarity")

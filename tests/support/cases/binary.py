@@ -3,10 +3,12 @@
 import gold
 import inputs
 import points
+import torch_formulas
 from case import Case
 from inputs import ELEMENTS, LOGITS, MANY_EXAMPLES, class_weight
 from measured import Measured
 from mistakes import complex_weight, f, row, unfit_weight
+from references import Torch
 
 import jaxloss
 
@@ -41,9 +43,15 @@ CASES = [
         jaxloss.BCEWithLogitsLoss,
         inputs.logits_and_probabilities,
         element="answer",
-        options=({}, {"pos_weight": class_weight}, {"weight": class_weight, "pos_weight": class_weight}),
+        options=(
+            {},
+            {"pos_weight": class_weight},
+            {"weight": class_weight, "pos_weight": class_weight},
+            {"label_smoothing": 0.125, "pos_weight": class_weight},
+        ),
         inputs=ELEMENTS,
         edges=([0.0, 0, 1e4, -1e4, 1e4, -1e4, 17, -88], [0.0, 1, 0, 1, 1, 0, 1, 0]),
+        reference=Torch(torch_formulas.smoothed_binary),
         differentiable=(0, 1),
         accuracy=(
             Measured(gold.binary_cross_entropy_with_logits, ulps=(3, 3), **BINARY),

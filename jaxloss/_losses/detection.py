@@ -1,0 +1,255 @@
+"""Losses of detectors: one yes-or-no score for each place, of which few are yes."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from jaxloss._core.arguments import Number, paired
+from jaxloss._core.elementwise import absolute, clamp_max, hinge, power, sigmoid, softplus, times
+from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
+from jaxloss._core.pytree import static
+from jaxloss._core.reduction import reduce
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._losses.binary import binary_nll
+
+__all__ = [
+    "AsymmetricLoss",
+    "QualityFocalLoss",
+    "SigmoidFocalLoss",
+    "VarifocalLoss",
+    "asymmetric_loss",
+    "quality_focal_loss",
+    "sigmoid_focal_loss",
+    "varifocal_loss",
+]
+
+
+@program(alpha=Number(at_least=0, at_most=1), gamma=Number(at_least=0))
+def sigmoid_focal_loss(
+    logits: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    alpha: Scalar | None = 0.25,
+    gamma: Scalar = 2.0,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Focal loss of a sigmoid: binary cross-entropy in which well classified elements count less.
+
+    $$ \ell = -\bigl( \alpha t + (1 - \alpha)(1 - t) \bigr)\, q^\gamma
+       \bigl( t \log \sigma(x) + (1 - t) \log \sigma(-x) \bigr), \qquad q = t\, \sigma(-x) + (1 - t)\, \sigma(x) $$
+
+    $q$ is the probability of the wrong answer. The focal loss of one class out of many is
+    [`softmax_focal_loss`][jaxloss.softmax_focal_loss].
+
+    Args:
+        logits: Log-odds $x$, any shape.
+        targets: Labels $t$, booleans or probabilities in [0, 1], in the same shape. Some detectors mark elements to be
+            ignored by -1: use `where=targets >= 0`.
+        alpha: The factor $\alpha$ of the positive labels, in [0, 1]. With None all labels have the factor 1.
+        gamma: The focusing exponent $\gamma$, at least 0. At 0, and without `alpha`, the loss is
+            [`binary_cross_entropy_with_logits`][jaxloss.binary_cross_entropy_with_logits].
+        reduction: `"mean"`, `"sum"` or `"none"`. RetinaNet divides the sum by the number of positive labels. See
+            [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: The shapes differ, or an option is out of range.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.sigmoid_focal_loss(jnp.array([0.0, -4.0]), jnp.array([1, 0])):.4f}")
+        0.0217
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", 2017; `torchvision.ops.sigmoid_focal_loss`, whose
+    `reduction` is "none" by default, and whose `alpha=-1` is None here.
+    """
+    logits, targets, dtype = paired(logits, targets, where, name="logits")
+    losses = times(power(_wrong(logits, targets), jnp.asarray(gamma, logits.dtype)), binary_nll(logits, targets))
+    if alpha is not None:
+        losses = losses * (alpha * targets + (1 - alpha) * (1 - targets))
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class SigmoidFocalLoss(Loss, fn=sigmoid_focal_loss):
+    """Option object of [`sigmoid_focal_loss`][jaxloss.sigmoid_focal_loss]."""
+
+    alpha: Scalar | None = 0.25
+    gamma: Scalar = 2.0
+    reduction: Reduction = static("mean")
+
+
+def _wrong(logits: Values, targets: Values) -> Values:
+    """The probability of the wrong answer. It is no subtraction from 1, so that it keeps its digits near 0."""
+    return targets * sigmoid(-logits) + (1 - targets) * sigmoid(logits)
+
+
+@program(gamma_neg=Number(at_least=0), gamma_pos=Number(at_least=0), clip=Number(at_least=0, at_most=1, off=0))
+def asymmetric_loss(
+    logits: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    gamma_neg: Scalar = 4.0,
+    gamma_pos: Scalar = 1.0,
+    clip: Scalar = 0.05,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Asymmetric loss of many labels: a focal loss with an exponent for each answer, which ignores easy negatives.
+
+    $$ \ell = -\bigl( t\, \sigma(-x) + (1 - t)\, p_m \bigr)^{\gamma_+ t + \gamma_- (1 - t)}
+       \bigl( t \log \sigma(x) + (1 - t) \log(1 - p_m) \bigr), \qquad p_m = \max(\sigma(x) - m, 0) $$
+
+    Args:
+        logits: Log-odds $x$, any shape.
+        targets: Labels $t$, booleans or probabilities in [0, 1], in the same shape.
+        gamma_neg: The focusing exponent $\gamma_-$ of the negative labels, at least 0.
+        gamma_pos: The focusing exponent $\gamma_+$ of the positive labels, at least 0.
+        clip: The probability $m$ in [0, 1]. Negative labels with a lower predicted probability have no loss.
+        reduction: `"mean"`, `"sum"` or `"none"`. The paper sums over the labels. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes its loss and gradient NaN. Wrong
+        answers of any certainty keep their gradient.
+
+    Raises:
+        ValueError: The shapes differ, or an option is out of range.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.asymmetric_loss(jnp.array([0.0, -4.0]), jnp.array([1, 0])):.4f}")
+        0.1733
+
+    Source: Ridnik et al., "Asymmetric Loss For Multi-Label Classification", 2021.
+    """
+    logits, targets, dtype = paired(logits, targets, where, name="logits")
+    probability, negative_nll = sigmoid(logits), softplus(logits)
+    if not (isinstance(clip, int | float) and clip == 0):
+        margin = jnp.asarray(clip, logits.dtype)
+        probability = hinge(probability - margin)
+        # 1 - p + m is the sum of two positive numbers. At p = m it is 1, and its logarithm no more than 0.
+        negative_nll = -clamp_max(jnp.logaddexp(-negative_nll, jnp.log(margin)), 0.0)
+    wrong = targets * sigmoid(-logits) + (1 - targets) * probability
+    exponent = gamma_pos * targets + gamma_neg * (1 - targets)
+    nll = times(targets, softplus(-logits)) + times(1 - targets, negative_nll)
+    # The zero has the checks of the targets' domain.
+    checks = 0.0 * binary_nll(jnp.zeros_like(logits), targets)
+    return reduce(times(power(wrong, exponent), nll) + checks, reduction, where, sample_weight, dtype=dtype)
+
+
+class AsymmetricLoss(Loss, fn=asymmetric_loss):
+    """Option object of [`asymmetric_loss`][jaxloss.asymmetric_loss]."""
+
+    gamma_neg: Scalar = 4.0
+    gamma_pos: Scalar = 1.0
+    clip: Scalar = 0.05
+    reduction: Reduction = static("mean")
+
+
+@program(alpha=Number(at_least=0), gamma=Number(at_least=0))
+def varifocal_loss(
+    logits: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    alpha: Scalar = 0.75,
+    gamma: Scalar = 2.0,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Varifocal loss: scores that should be the quality of a box, such as its intersection over union.
+
+    $$ \ell = w \cdot -\bigl( t \log \sigma(x) + (1 - t) \log \sigma(-x) \bigr), \qquad
+       w = \begin{cases} t & t > 0 \\ \alpha\, \sigma(x)^\gamma & t = 0 \end{cases} $$
+
+    Args:
+        logits: Log-odds $x$, any shape.
+        targets: Qualities $t$ in [0, 1], in the same shape; 0 where there is no object.
+        alpha: The factor $\alpha$ of elements without an object.
+        gamma: The focusing exponent $\gamma$ of elements without an object, at least 0.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: The shapes differ, or an option is out of range.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.varifocal_loss(jnp.array([0.0, 0.0]), jnp.array([0.8, 0.0])):.4f}")
+        0.3422
+
+    Source: Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", 2021.
+    """
+    logits, targets, dtype = paired(logits, targets, where, name="logits")
+    # The power of the sigmoid in logarithms: it underflows to 0 and has no other edge.
+    weight = jnp.where(targets > 0, targets, alpha * jnp.exp(-softplus(-logits) * gamma))
+    return reduce(times(weight, binary_nll(logits, targets)), reduction, where, sample_weight, dtype=dtype)
+
+
+class VarifocalLoss(Loss, fn=varifocal_loss):
+    """Option object of [`varifocal_loss`][jaxloss.varifocal_loss]."""
+
+    alpha: Scalar = 0.75
+    gamma: Scalar = 2.0
+    reduction: Reduction = static("mean")
+
+
+@program(beta=Number(at_least=0))
+def quality_focal_loss(
+    logits: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    beta: Scalar = 2.0,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Quality focal loss: binary cross-entropy of qualities in which elements near their target count less.
+
+    $$ \ell = -|t - \sigma(x)|^\beta \bigl( t \log \sigma(x) + (1 - t) \log \sigma(-x) \bigr) $$
+
+    Args:
+        logits: Log-odds $x$, any shape.
+        targets: Qualities $t$ in [0, 1], in the same shape.
+        beta: The focusing exponent $\beta$, at least 0.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape. A target outside [0, 1] makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: The shapes differ, or `beta` is out of range.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.quality_focal_loss(jnp.array([0.0]), jnp.array([1.0])):.4f}")
+        0.1733
+
+    Source: Li et al., "Generalized Focal Loss", 2020.
+    """
+    logits, targets, dtype = paired(logits, targets, where, name="logits")
+    # t - s(x) is t s(-x) - (1 - t) s(x), which keeps its digits at labels of 0 and 1.
+    distance = absolute(targets * sigmoid(-logits) - (1 - targets) * sigmoid(logits))
+    losses = times(power(distance, jnp.asarray(beta, logits.dtype)), binary_nll(logits, targets))
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class QualityFocalLoss(Loss, fn=quality_focal_loss):
+    """Option object of [`quality_focal_loss`][jaxloss.quality_focal_loss]."""
+
+    beta: Scalar = 2.0
+    reduction: Reduction = static("mean")

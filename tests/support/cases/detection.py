@@ -1,0 +1,62 @@
+"""Cases of losses of detectors' scores."""
+
+import inputs
+import torch_formulas
+import torchvision_losses
+from case import Case
+from inputs import ELEMENTS
+from mistakes import f, row
+from references import Torch
+
+import jaxloss
+
+FEW = {name: ELEMENTS[name] for name in ("batched", "unbatched", "extra", "tiny")}
+
+CASES = [
+    Case(
+        jaxloss.SigmoidFocalLoss,
+        inputs.logits_and_probabilities,
+        element="answer",
+        options=({}, {"alpha": None, "gamma": 0.0}, {"alpha": 0.5, "gamma": 0.5}),
+        inputs=FEW,
+        edges=([0.0, 0, 8, -8, 17, -17], [0.0, 1, 0, 1, 0, 1]),
+        differentiable=(0, 1),
+        reference=Torch(torchvision_losses.sigmoid_focal),
+        mistakes=(
+            row(
+                "sigmoid_focal_loss-torchvisions_alpha",
+                lambda: jaxloss.sigmoid_focal_loss(f(3), f(3), alpha=-1),
+                ValueError,
+                "`alpha` is -1, but must be at least 0 and at most 1.",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.AsymmetricLoss,
+        inputs.logits_and_multilabels,
+        element="answer",
+        options=({}, {"clip": 0.0}, {"gamma_neg": 1.0, "gamma_pos": 0.0, "clip": 0.25}),
+        inputs={name: inputs.EXAMPLES[name] for name in ("batched", "unbatched", "tiny")},
+        edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
+        reference=Torch(torch_formulas.asymmetric),
+    ),
+    Case(
+        jaxloss.VarifocalLoss,
+        inputs.logits_and_probabilities,
+        element="answer",
+        options=({}, {"alpha": 0.5, "gamma": 0.5}),
+        inputs=FEW,
+        edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
+        reference=Torch(torch_formulas.varifocal),
+    ),
+    Case(
+        jaxloss.QualityFocalLoss,
+        inputs.logits_and_probabilities,
+        element="answer",
+        options=({}, {"beta": 1.5}),
+        inputs=FEW,
+        edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
+        differentiable=(0, 1),
+        reference=Torch(torch_formulas.quality_focal),
+    ),
+]
