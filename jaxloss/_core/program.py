@@ -8,6 +8,7 @@ user's `jax.jit` the loss is called as it is, because a program within a program
 import functools
 import inspect
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
@@ -80,10 +81,9 @@ def program(
                     static.append((name, float, value))
                 else:
                     python[name] = numbers[name].checked(name, value)
-            for place, name in enumerate(positional[: len(ordered)]):
-                ordered[place] = untruncated(ordered[place], names=name in integers)
+            are_names = [name in integers for name in positional]
             run = traced if _staged() else compiled
-            return run(tuple(sorted(static, key=_name)), tuple(ordered), named, python, numeric)
+            return run(tuple(sorted(static, key=_name)), _untruncated(ordered, are_names), named, python, numeric)
 
         return called
 
@@ -102,6 +102,12 @@ def _staged() -> bool:
     it does in an eager `jax.grad` or `jax.vmap`.
     """
     return isinstance(_zero(), Tracer)
+
+
+def _untruncated(values: list[object], are_names: list[bool]) -> tuple[object, ...]:
+    """The arguments given by position. Python says which of them are too many, so that they stay."""
+    pairs = zip_longest(values, are_names[: len(values)], fillvalue=False)
+    return tuple(untruncated(value, names=bool(names)) for value, names in pairs)
 
 
 def _name(option: tuple[str, type, object]) -> str:
