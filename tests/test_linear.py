@@ -289,3 +289,66 @@ def test_mistakes(change: dict[str, Any], error: type[Exception], message: str, 
 def test_stats_of_probabilities_are_refused() -> None:
     with pytest.raises(ValueError, match="use class numbers"):
         jaxloss.linear_cross_entropy_with_stats(jnp.zeros((3, WIDTH)), jnp.zeros((WIDTH, 5)), jnp.full((3, 5), 0.2))
+
+
+FLOAT16 = ("xla", "reference")
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-6, 1e-8, 2e5])
+@pytest.mark.parametrize("option", ["sample_weight", "weight"])
+def test_a_weight_that_all_tokens_have_changes_no_gradient_of_float16(option: str, weight: float) -> None:
+    hidden, kernel, labels = jnp.ones((2, 1), "float16"), jnp.zeros((1, 2), "float16"), jnp.zeros(2, int)
+    given = {option: jnp.full(2, weight, "float32")}
+
+    def slopes(hidden: Any, kernel: Any, implementation: str, bias: Any) -> Any:
+        options = {"implementation": implementation, "bias": bias}
+        return jaxloss.linear_cross_entropy(hidden, kernel, labels, **given, **options)
+
+    for implementation in FLOAT16:
+        gradients = jax.grad(slopes, (0, 1, 3))(hidden, kernel, implementation, jnp.zeros(2, "float16"))
+        assert [gradient.dtype for gradient in gradients] == ["float16"] * 3
+        chex.assert_trees_all_equal(gradients[1:], (jnp.array([[-0.5, 0.5]], "float16"), gradients[1][0]))
+
+
+def test_weights_of_any_ratio_reach_the_gradients_of_float16() -> None:
+    hidden, kernel, labels = problem(7, 24, 1.0, "float16")
+    weights = jnp.asarray(10.0 ** np.linspace(-7, 5, 24), "float32")
+
+    def loss(hidden: Any, kernel: Any, weights: Any) -> Any:
+        return jaxloss.linear_cross_entropy(hidden, kernel, labels, sample_weight=weights, chunk_size=9)
+
+    found = jax.grad(loss, (0, 1))(hidden, kernel, weights)
+    wanted = jax.grad(loss, (0, 1))(hidden.astype(float), kernel.astype(float), weights.astype(float))
+    size = jnp.max(jnp.abs(wanted[1]))
+    chex.assert_trees_all_close(found[1].astype(float), wanted[1], rtol=2e-3, atol=2e-3 * size)
+    largest = jnp.max(jnp.abs(wanted[0]), 1, keepdims=True)
+    normal = largest[:, 0] > 1e-4  # smaller numbers have fewer digits in float16
+    assert 5 < normal.sum() < 24
+    off = jnp.abs(found[0].astype(float) - wanted[0]) / largest
+    assert float(jnp.max(off[normal])) < 4e-3
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_loss_scale_leaves_the_gradients_of_float16_finite(reduction: str) -> None:
+    kernel, labels = jnp.array([[0.5, -0.5]], "float16"), jnp.array([0])
+
+    def scaled(hidden: Any, implementation: str) -> Any:
+        options = {"reduction": reduction, "implementation": implementation}
+        return 2.0**16 * jnp.sum(jaxloss.linear_cross_entropy(hidden, kernel, labels, **options))
+
+    for implementation in FLOAT16:
+        gradient = jax.grad(scaled)(jnp.zeros((1, 1), "float16"), implementation)
+        chex.assert_trees_all_equal(gradient, jnp.full((1, 1), -(2.0**15), "float16"))
+
+
+def test_soft_targets_of_float16_have_gradients_under_any_weight() -> None:
+    hidden, kernel, _ = problem(5, 3, 1.0, "float16")
+    soft = jnp.full((3, 5), 0.25, "float16")
+
+    def loss(soft: Any, weight: float) -> Any:
+        weights = jnp.full(3, weight, "float32")
+        return jaxloss.linear_cross_entropy(hidden, kernel, soft, sample_weight=weights)
+
+    wanted = jax.grad(loss)(soft, 1.0)
+    for weight in (1e-8, 2e5):
+        chex.assert_trees_all_close(jax.grad(loss)(soft, weight), wanted, rtol=2e-3)

@@ -253,3 +253,97 @@ def test_gradient_at_a_kink_is_pytorchs(fn, arrays, wanted) -> None:
     _, gradients = value_and_grads(fn, *map(a, arrays))
     # 1e-12 under the roots of cosine_embedding_loss is PyTorch's.
     chex.assert_trees_all_close(gradients, tuple(map(a, wanted)), rtol=1e-12, atol=2e-12)
+
+
+# Shapes that PyTorch documents ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "shape_of_targets"), [((5,), (1,)), ((5, 5), (5, 1)), ((5, 5), (1, 5)), ((4, 3), (1, 1))]
+)
+def test_gaussian_targets_of_size_1_broadcast(shape, shape_of_targets) -> None:
+    rng = np.random.default_rng(0)
+    predictions, var = a(rng.normal(size=shape)), a(rng.gamma(2, 1, shape))
+    targets = a(rng.normal(size=shape_of_targets))
+    value, gradients = value_and_grads(jaxloss.gaussian_nll_loss, predictions, targets, var)
+    losses = (np.log(var) + (predictions - np.asarray(targets) * np.ones(shape)) ** 2 / var) / 2
+    chex.assert_trees_all_close(value, losses.mean(), **EXACT)
+    chex.assert_shape(gradients[1], shape_of_targets)
+    chex.assert_trees_all_close(jnp.sum(gradients[1]), -jnp.sum(gradients[0]), **EXACT)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_cosine_of_numbers_is_a_sign(axis: int) -> None:
+    cosines = [jaxloss.cosine_similarity(a(first), a(second), axis=axis) for first, second in ((2, 3), (2, -3), (0, 1))]
+    assert [float(each) for each in cosines] == [1, -1, 0]
+
+
+@pytest.mark.parametrize("name", ["multi_margin_loss", "multilabel_margin_loss"])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize(("shape", "shape_of_targets"), [((), ()), ((), (1,)), ((1,), ())])
+def test_one_number_is_an_example_of_one_class(name: str, reduction: str, shape, shape_of_targets) -> None:
+    predictions, targets = jnp.full(shape, 2.0), jnp.zeros(shape_of_targets, int)
+    loss = getattr(jaxloss, name)
+    value, (gradient,) = value_and_grads(lambda x: loss(x, targets, reduction=reduction), predictions)
+    chex.assert_trees_all_equal((value, gradient), (jnp.zeros(()), jnp.zeros(shape)))
+    assert np.isnan(loss(predictions, targets + 1))
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("width", [1, 2])
+def test_widths_do_not_broadcast(width: int) -> None:
+    vectors, other, summed = jnp.ones((4, 3)), jnp.ones((4, width)), lambda x, y: jnp.sum(x - y, -1)
+    for narrow in range(3):
+        arrays = [other if position == narrow else vectors for position in range(3)]
+        for loss in (
+            jaxloss.triplet_margin_loss,
+            jaxloss.triplet_margin_with_distance_loss,
+            jaxloss.TripletMarginWithDistanceLoss(distance_function=summed),
+        ):
+            with pytest.raises(ValueError, match="The shapes .* (differ in the features' axes|do not broadcast)"):
+                loss(*arrays)
+    for arrays in ((vectors, other), (other, vectors)):
+        with pytest.raises(ValueError, match="The shapes .* (differ in the features' axes|do not broadcast)"):
+            jaxloss.cosine_embedding_loss(*arrays, jnp.ones(4))
+
+
+def test_axes_of_the_batch_broadcast() -> None:
+    rng = np.random.default_rng(0)
+    anchor, positive, negative = a(rng.normal(size=(4, 3))), a(rng.normal(size=(1, 3))), a(rng.normal(size=(4, 3)))
+    repeated = jnp.broadcast_to(positive, (4, 3))
+    loss = jaxloss.triplet_margin_loss(anchor, positive, negative)
+    chex.assert_trees_all_close(loss, jaxloss.triplet_margin_loss(anchor, repeated, negative), **EXACT)
+    pairs = [jaxloss.cosine_embedding_loss(anchor, second, jnp.ones(4)) for second in (positive, repeated)]
+    chex.assert_trees_all_close(*pairs, **EXACT)
+
+
+# Infinite values in their domain ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["sample_weight", "weight"])
+def test_no_weight_on_an_infinite_loss_is_nothing(option: str) -> None:
+    logits, targets, weight = a([INF, 0.0]), a([0.0, 1.0]), a([0.0, 1.0])
+    value, (gradient,) = value_and_grads(
+        lambda x: jaxloss.binary_cross_entropy_with_logits(x, targets, reduction="sum", **{option: weight}), logits
+    )
+    chex.assert_trees_all_close((value, gradient), (a(np.log(2)), a([0.0, -0.5])), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("loss", "arrays"),
+    [
+        (jaxloss.binary_cross_entropy_with_logits, ([-INF, INF, 1.0], [0.0, 1.0, 0.5])),
+        (jaxloss.multilabel_soft_margin_loss, ([-INF, INF, 1.0], [0.0, 1.0, 0.5])),
+        (lambda x: jaxloss.soft_margin_loss(x, a([-1, 1, 1])), ([-INF, INF, 1.0],)),
+        (jaxloss.poisson_nll_loss, ([-INF, 1.0], [0.0, 1.0])),
+        (jaxloss.kl_div, ([-INF, 0.0], [0.0, 1.0])),
+        (jaxloss.cross_entropy, ([-INF, 0.0, 1.0], [0.0, 0.5, 0.5])),
+        (lambda x: jaxloss.cross_entropy(x, a(1, int)), ([-INF, 0.0, 1.0],)),
+        (lambda x: jaxloss.nll_loss(x, a(1, int)), ([-INF, -0.5, -1.0],)),
+    ],
+    ids=["bce", "multilabel", "soft_margin", "poisson", "kl", "probabilities", "labels", "nll"],
+)
+def test_infinite_values_of_a_finite_loss_make_no_nan_on_the_way(loss, arrays) -> None:
+    with jax.debug_nans(True), jax.disable_jit():
+        value, gradients = value_and_grads(loss, *map(a, arrays))
+    assert finite((value, gradients))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pitfalls import EXACT, INF, NAN, a, value_and_grads
+from pitfalls import EXACT, INF, NAN, a, finite, value_and_grads
 
 import jaxloss
 
@@ -206,3 +206,32 @@ def test_finite_costs_of_any_size_and_weights_of_either_sign(soft: bool, scale: 
     options = {"weight": jnp.asarray(weight, jnp.float32), "label_smoothing": 0.25, "reduction": "none"}
     found = jax.jit(partial(jaxloss.cross_entropy, **options))(*given)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+WEIGHTS = a([0.0, 1.0, 0.0, 2.0, 1.0])
+RULED_OUT = jnp.zeros((2, 5)).at[0, 2].set(-INF)  # class 2 has no weight
+
+
+@pytest.mark.parametrize("options", [{"weight": WEIGHTS}, {"sample_weight": a([0.0, 2.0])}], ids=["class", "example"])
+@pytest.mark.parametrize("loss", [jaxloss.cross_entropy, jaxloss.nll_loss])
+def test_no_weight_on_a_label_that_is_ruled_out_is_nothing(loss, options) -> None:
+    value, (gradient,) = value_and_grads(lambda x: loss(x, a([2, 3], int), **options), RULED_OUT)
+    kept = {name: array[1:] if name == "sample_weight" else array for name, array in options.items()}
+    wanted, (wanted_gradient,) = value_and_grads(lambda x: loss(x, a([3], int), **kept), RULED_OUT[1:])
+    chex.assert_trees_all_close(value, wanted, **EXACT)
+    chex.assert_trees_all_close(gradient, jnp.pad(wanted_gradient, ((1, 0), (0, 0))), **EXACT)
+
+
+def test_no_weight_on_a_ruled_out_label_is_nothing_with_smoothing_and_in_weights() -> None:
+    options = {"label_smoothing": 0.25, "weight": WEIGHTS}
+    value = jaxloss.cross_entropy(RULED_OUT[:1], a([2], int), reduction="sum", **options)
+    chex.assert_trees_all_close(value, a(0.25 * 4 / 5 * np.log(4)), **EXACT)  # four classes share the probability
+    by_weight = jax.grad(lambda w: jaxloss.cross_entropy(RULED_OUT, a([2, 3], int), weight=w, reduction="sum"))(WEIGHTS)
+    assert finite(by_weight)
+
+
+def test_no_weight_on_an_infinite_loss_is_nothing_in_a_linear_layer() -> None:
+    bias = jnp.zeros(5).at[2].set(-INF)
+    for options, wanted in (({"weight": WEIGHTS}, np.log(4)), ({"sample_weight": a([0.0, 1.0])}, np.log(4))):
+        loss = jaxloss.linear_cross_entropy(jnp.zeros((2, 3)), jnp.zeros((3, 5)), a([2, 3], int), bias=bias, **options)
+        chex.assert_trees_all_close(loss, a(wanted), **EXACT)

@@ -1,5 +1,7 @@
 """Losses split over the devices of a mesh: what one device gives, and nothing gathered."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -75,3 +77,22 @@ def test_mask_split_over_devices_gives_the_mean_over_what_is_kept() -> None:
     chex.assert_trees_all_close(np.asarray(value), np.asarray(wanted[0]), **EXACT)
     chex.assert_trees_all_close(np.asarray(gradient)[KEPT], np.asarray(wanted[1]), **EXACT)
     assert not np.asarray(gradient)[~KEPT].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.125}, {"z_loss": 0.25}], ids=["plain", "smooth", "z"])
+def test_rows_too_long_for_one_block_of_the_cpu_trace_on_an_explicit_mesh(options, dtype: str) -> None:
+    # A row of more than 32,768 classes is summed in blocks, and JAX refuses the reshape of an axis that is split.
+    mesh = jax.make_mesh((4, 2), ("data", "classes"), axis_types=(AxisType.Explicit,) * 2)
+    labels = jax.ShapeDtypeStruct((8,), "int32", sharding=NamedSharding(mesh, BATCH))
+    with jax.set_mesh(mesh):
+        for spec in (BOTH, BATCH, PartitionSpec(None, "classes")):
+            logits = jax.ShapeDtypeStruct((8, 65536), dtype, sharding=NamedSharding(mesh, spec))
+            rows = jax.ShapeDtypeStruct((8,), "int32", sharding=NamedSharding(mesh, PartitionSpec(spec[0])))
+            for function in (jaxloss.cross_entropy, jax.value_and_grad(jaxloss.cross_entropy)):
+                jax.jit(functools.partial(function, **options)).lower(logits, rows)
+        hidden, kernel = (
+            jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+            for shape, spec in (((8, 2), BATCH), ((2, 65536), PartitionSpec(None, "classes")))
+        )
+        jax.jit(functools.partial(jaxloss.linear_cross_entropy, **options)).lower(hidden, kernel, labels)

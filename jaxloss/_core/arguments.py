@@ -72,6 +72,14 @@ def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
         raise ValueError(f"The shapes {listed} do not broadcast.") from None
 
 
+def same_features(axes: int, **arrays: Shaped[Array, "..."]) -> None:
+    """Raise for arrays whose last axes differ: those of the features do not broadcast, only those of the batch do."""
+    features = {name: array.shape[array.ndim - axes :] for name, array in arrays.items()}
+    if len(set(features.values())) > 1:
+        listed = ", ".join(f"`{name}` {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"The shapes {listed} differ in the features' axes, and only batch axes broadcast.")
+
+
 def has_axis(name: str, array: Shaped[Array, "..."], axis: int = -1) -> int:
     """Check that an array has the axis, with at least one entry, and return its number counted from the front."""
     if not -array.ndim <= axis < array.ndim:

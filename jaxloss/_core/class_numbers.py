@@ -14,8 +14,10 @@ from jaxtyping import Array, Bool, Integer, Shaped
 from jaxloss._core.arguments import filled, mask, real
 from jaxloss._core.autodiff import custom_jvp, nan_unless
 from jaxloss._core.class_axis import ClassAxis
+from jaxloss._core.counts import is_known
 from jaxloss._core.domains import Domain, within
 from jaxloss._core.dtypes import accumulator
+from jaxloss._core.integers import NO_INTEGER
 from jaxloss._core.types import ArrayLike, Like, Mask, Values
 
 
@@ -57,7 +59,7 @@ class Labels(NamedTuple):
         A minimum with it is a mask made of arithmetic. XLA's CPU fuses that with a sum, and a select it does not.
         """
         classes, dtype = like.shape[axis.number], like.dtype
-        if classes > 2**24:  # float32 does not represent every integer past this one
+        if not is_known(classes) or classes > 2**24:  # float32 does not represent every integer past this one
             return jnp.where(self.one_hot(like, axis), jnp.zeros((), dtype), 2)
         numbers = self.local(classes, axis).numbers
         return jnp.abs(2 * _class_iota(like, axis, dtype) - 2 * numbers.astype(dtype))
@@ -152,7 +154,7 @@ def labels(
         )
     keep = mask(where, wanted)
     info = jnp.iinfo(targets.dtype)
-    if ignore_index is not None and info.min <= ignore_index <= info.max:
+    if ignore_index not in (None, NO_INTEGER) and info.min <= ignore_index <= info.max:
         not_ignored = targets != jnp.asarray(ignore_index, targets.dtype)
         keep = not_ignored if keep is None else keep & not_ignored
     # A masked label may be out of range and must make nothing NaN: class 0 replaces it.

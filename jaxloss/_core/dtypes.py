@@ -28,6 +28,11 @@ def limits(dtype: DTypeLike) -> Limits:
     return Limits(float(info.tiny), float(info.max), float(info.eps))
 
 
+def has_small_range(dtype: DTypeLike) -> bool:
+    """Whether the numbers of a dtype overflow and underflow long before those of float32, as float16's do."""
+    return limits(dtype).max < limits(jnp.float32).max / 2
+
+
 def accumulator(dtype: DTypeLike) -> DTypeLike:
     """The dtype of the maths and of the sums: at least float32."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype

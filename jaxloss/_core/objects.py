@@ -243,14 +243,16 @@ class _Parts(Generic[P]):
 
     def __init__(self, loss: Callable[P, Float[Array, "..."]]) -> None:
         signature = inspect.signature(loss)
-        taken = signature.parameters
-        if "reduction" not in taken and all(each.kind is not each.VAR_KEYWORD for each in taken.values()):
+        keywords = {name for name, each in signature.parameters.items() if each.kind is each.VAR_KEYWORD}
+        # The keywords that a loss passes on may be called `**reduction`. They are no parameter of that name.
+        taken = {name: each for name, each in signature.parameters.items() if name not in keywords}
+        if "reduction" not in taken and not keywords:
             raise TypeError(
                 f"`parts` needs a loss that takes `reduction` and passes it to `jaxloss.reduce`, not {loss}."
             )
         functools.update_wrapper(self, loss)
         self.default = taken["reduction"].default if "reduction" in taken else "mean"
-        others = [each for each in taken.values() if each.name != "reduction"]
+        others = [each for name, each in signature.parameters.items() if name != "reduction" or name in keywords]
         self.__signature__ = signature.replace(parameters=others, return_annotation=Mean)
         self.loss = loss
 

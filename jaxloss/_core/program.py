@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from jaxloss._core.arguments import Number
+from jaxloss._core.integers import untruncated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,12 +25,16 @@ Static: TypeAlias = tuple[tuple[str, type, object], ...]
 Named: TypeAlias = dict[str, object]
 
 
-def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def program(
+    *arrays: str, integers: tuple[str, ...] = (), **numbers: Number
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a loss one cached program.
 
     Args:
         arrays: names of the options that are arrays. The positional arguments, `where` and `sample_weight` are arrays
             too.
+        integers: the arrays whose integers name something: a class, or a number of frames. Those of other arrays are
+            quantities.
         numbers: the options that are numbers, with their ranges. The loss receives them as arrays, which are NaN where
             a traced number is out of range. It receives a number that is off, or None, as it came.
 
@@ -61,25 +66,24 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
                 if name not in options:
                     break
                 ordered.append(options.pop(name))
-            for name, value in zip(positional, ordered, strict=False):
-                _check_kind(name, value)
             static: list[tuple[str, type, object]] = []
             named: Named = {}
             python: Named = {}
             numeric: dict[str, Array] = {}
             for name, value in (defaults | options).items():
                 if name in names:
-                    named[name] = _array(value)
+                    named[name] = untruncated(value, names=name in integers)
                 elif name not in numbers or value is None:
                     static.append((name, type(value), value))
                 elif not isinstance(value, int | float):
-                    numeric[name] = jnp.asarray(cast(Array, value))
+                    numeric[name] = jnp.asarray(cast(Array, untruncated(value, names=False)))
                 elif value == numbers[name].off:
                     static.append((name, float, value))
                 else:
                     python[name] = numbers[name].checked(name, value)
             run = traced if _staged() else compiled
-            return run(tuple(sorted(static, key=_name)), tuple(map(_array, ordered)), named, python, numeric)
+            taken = _taken(positional, ordered, integers)
+            return run(tuple(sorted(static, key=_name)), taken, named, python, numeric)
 
         return called
 
@@ -136,12 +140,13 @@ def _check_kind(name: str, value: object) -> None:
         raise TypeError(f"`{name}` is a key of random numbers and no array of numbers: check the order of the arrays.")
 
 
+def _taken(names: list[str], values: list[object], integers: tuple[str, ...]) -> tuple[object, ...]:
+    """The arrays given by position, as `jax.jit` takes them. Those at the end may be missing."""
+    given = list(zip(names, values, strict=False))
+    for name, value in given:
+        _check_kind(name, value)
+    return tuple(untruncated(value, names=name in integers) for name, value in given)
+
+
 def _name(option: tuple[str, type, object]) -> str:
     return option[0]
-
-
-def _array(value: object) -> object:
-    """An argument as `jax.jit` takes it: a list, and an object that knows how to become an array, are made arrays."""
-    if isinstance(value, list) or type(value) is tuple or hasattr(value, "__jax_array__"):
-        return jnp.asarray(cast(list[float], value))
-    return value

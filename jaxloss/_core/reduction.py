@@ -12,8 +12,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxloss._core.arguments import filled, fitted, floating, mask, real
+from jaxloss._core.counts import exact_count, fits_integers, float_size, repeats
 from jaxloss._core.domains import Domain, expect
 from jaxloss._core.dtypes import accumulator
+from jaxloss._core.elementwise import times
 from jaxloss._core.pytree import register_pytree
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 
@@ -122,7 +124,7 @@ def reduce(
     keep = mask(where, shape)
     weight = element_weights(shape, losses.dtype, keep, sample_weight)
     if weight is not None:
-        losses = losses * weight
+        losses = times(weight, losses)
     losses = filled(losses, keep, 0.0)
     expect(NUMBER, losses=losses)
     if reduction == "none":
@@ -210,15 +212,22 @@ def legacy_reduction(size_average: bool | None = None, reduce: bool | None = Non
 
 
 def _counted(
-    shape: tuple[int, ...], keep: Bool[Array, "..."] | None, *weights: Real[Array, "..."] | None
+    shape: tuple[int, ...],
+    keep: Bool[Array, "..."] | None,
+    sample_weight: Real[Array, "..."] | None,
+    count: Real[Array, "..."] | None,
 ) -> Real[Array, ""]:
-    """The mean's denominator: the product of the weights, summed over the elements that take part."""
-    size = math.prod(shape)
-    given = [weight for weight in weights if weight is not None]
+    """The mean's denominator: the product of weights and counts, summed over the elements that take part."""
+    if count is not None and count.ndim == 0:
+        return count * _counted(shape, keep, sample_weight, None).astype(count.dtype)
+    given = [weight for weight in (sample_weight, count) if weight is not None]
     if given:
         summed = filled(math.prod(given[1:], start=given[0]), keep, 0.0)
-    elif keep is not None:
-        summed = keep  # counted in integers, because a float32 sum of ones stops at 2**24
-    else:
-        return jnp.asarray(float(size))
-    return jnp.sum(summed) * (size // max(summed.size, 1))  # an entry of size 1 stands for the whole axis
+        # An entry of size 1 stands for the whole axis.
+        return jnp.sum(summed) * float_size(repeats(summed.shape, shape), summed.dtype)
+    if keep is None:
+        return jnp.asarray(float_size(shape))
+    # Elements are counted in integers, because a float32 sum of ones stops at 2**24.
+    if fits_integers(shape):
+        return jnp.sum(keep) * math.prod(repeats(keep.shape, shape))
+    return exact_count(keep) * float_size(repeats(keep.shape, shape))

@@ -1,6 +1,6 @@
 """Batches of sequences with lengths: their arguments checked and brought into one form."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from jaxloss._core.arguments import floating, has_axis, mask
 from jaxloss._core.class_numbers import class_numbers, signed
+from jaxloss._core.integers import untruncated
 from jaxloss._core.types import ArrayLike, Mask
 
 Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
@@ -94,7 +95,7 @@ def without_concatenation(
 
     The longest length is a shape. The lengths must therefore be known outside the program that computes the loss.
     """
-    targets = class_numbers(targets)
+    targets = class_numbers(cast(Integer[ArrayLike, "..."], untruncated(targets, names=True)))
     if targets.ndim != 1 or np.ndim(log_probs) != 3:
         return targets
     try:

@@ -55,7 +55,7 @@ class Kernels(NamedTuple):
         return list(itertools.accumulate((cluster.up.shape[1] for cluster in self.tail), initial=frequent))
 
 
-@program()
+@program(integers=("targets",))
 def adaptive_losses(
     hidden: Float[ArrayLike, "..."],
     targets: Integer[ArrayLike, "..."],

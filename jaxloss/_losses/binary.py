@@ -300,7 +300,7 @@ def _logistic_jvp(
 
 def _weighted(losses: Values, weight: Real[ArrayLike, "..."] | None) -> Values:
     factor = _broadcast("weight", weight, losses)
-    return losses if factor is None else losses * factor
+    return losses if factor is None else times(factor, losses)
 
 
 def _broadcast(name: str, weight: Real[ArrayLike, "..."] | None, like: Values) -> Values | None:

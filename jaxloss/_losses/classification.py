@@ -8,6 +8,7 @@ from jaxloss._core.arguments import Number, floating, floats, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import expect, log_probabilities
+from jaxloss._core.elementwise import times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -20,7 +21,7 @@ from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_opti
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "log_softmax", "nll_loss"]
 
 
-@program("weight", label_smoothing=Number(at_least=0, at_most=1, off=0), z_loss=Number(off=0))
+@program("weight", integers=("targets",), label_smoothing=Number(at_least=0, at_most=1, off=0), z_loss=Number(off=0))
 def cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],
@@ -157,7 +158,7 @@ def log_softmax(
     return log_softmax_op.log_softmax(logits, classes).astype(logits.dtype)
 
 
-@program("weight")
+@program("weight", integers=("targets",))
 def nll_loss(
     log_probs: Float[ArrayLike, "..."],
     targets: Integer[ArrayLike, "..."],
@@ -210,7 +211,7 @@ def nll_loss(
     count = None
     if weight is not None:
         count = label.zero_masked(label.pick(class_weight(weight, log_probs, classes.number), classes))
-        losses = losses * count
+        losses = times(count, losses)
     return reduce_rows(losses, classes.number, label.keep, count, dtype, reduction, sample_weight)
 
 

@@ -1,6 +1,5 @@
 """Divergences: a predicted distribution against its target distribution."""
 
-import math
 from typing import Literal, TypeAlias
 
 import jax.numpy as jnp
@@ -8,6 +7,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import paired
 from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.counts import float_size
 from jaxloss._core.domains import expect, log_probabilities, some_probability
 from jaxloss._core.dtypes import limits
 from jaxloss._core.objects import Loss
@@ -83,7 +83,7 @@ def kl_div(
     check_reduction(reduction, "batchmean")
     if reduction == "batchmean":
         # An element counts as its share of an entry of the first axis, so that the mean divides by the entries.
-        count = jnp.asarray(1 / max(math.prod(losses.shape[1:]), 1), losses.dtype)
+        count = 1 / jnp.maximum(jnp.asarray(float_size(losses.shape[1:]), losses.dtype), 1)
         reduction = "mean"
     return reduce(losses, reduction, where, sample_weight, count=count, dtype=dtype)
 

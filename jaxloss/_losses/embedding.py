@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxloss._core.arguments import Number, broadcast_shape, filled, floats, mask, option
+from jaxloss._core.arguments import Number, broadcast_shape, filled, floats, mask, option, same_features
 from jaxloss._core.domains import SIGN, expect
 from jaxloss._core.elementwise import TINY, clamp_min
 from jaxloss._core.objects import Loss
@@ -84,7 +84,7 @@ def cosine_similarity(
     $$ \cos = \frac{a \cdot b}{\max(\lVert a \rVert, \epsilon) \max(\lVert b \rVert, \epsilon)} $$
 
     Args:
-        a: Vectors, any shape with at least one axis.
+        a: Vectors, any shape. Numbers are vectors of one component.
         b: Vectors, in the same shape or one that broadcasts with it.
         axis: The axis of the components in the broadcast shape.
         eps: The least norm. It makes the cosine of a vector of zeros with any other 0.
@@ -103,11 +103,11 @@ def cosine_similarity(
     Source: `torch.nn.CosineSimilarity`.
     """
     (like, _), dtype = floats(a=a, b=b)
-    a, b = _aligned(a, b)
+    a, b = map(jnp.atleast_1d, _aligned(a, b))
     if not -a.ndim <= axis < a.ndim:
         raise ValueError(f"`axis` is {axis}, but the vectors broadcast to {a.ndim} axes.")
-    size = max(a.shape[axis], b.shape[axis])
-    a, b = (jnp.repeat(x, size, axis) if x.shape[axis] < size else x for x in (a, b))
+    size = jnp.broadcast_shapes(a.shape, b.shape)[axis]
+    a, b = (x if x.shape[axis] == size else jnp.repeat(x, size, axis) for x in (a, b))
     cosines = cosine(a, b, jnp.asarray(eps, like.dtype), 0.0, axis)
     return jnp.squeeze(cosines, axis).astype(dtype)
 
@@ -130,8 +130,8 @@ def cosine_embedding_loss(
 
     Args:
         embeddings1: First vectors $a$, shape (N..., D).
-        embeddings2: Second vectors $b$, shape (N..., D), or any shape with the same number of axes that broadcasts with
-            the first.
+        embeddings2: Second vectors $b$, shape (N..., D). The batch axes N... of both arrays broadcast, and there are
+            equally many of them.
         targets: Labels $y$, 1 for similar pairs and -1 for dissimilar pairs, shape (N...). Any other number has the
             loss 0, as in PyTorch, and [`checked`][jaxloss.checked] raises for it.
         margin: The largest cosine $m$ at which dissimilar vectors have no loss, in [-1, 1].
@@ -157,6 +157,7 @@ def cosine_embedding_loss(
     shape = broadcast_shape(embeddings1=a, embeddings2=b)[:-1]
     if targets.shape != shape:
         raise ValueError(f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}.")
+    same_features(1, embeddings1=a, embeddings2=b)
     keep = mask(where, shape)
     # The vectors keep the dtype of the inputs, because a copy in the dtype of the maths would be as large as they are.
     first, second = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
@@ -197,7 +198,7 @@ def triplet_margin_loss(
         anchor: Anchors $a$, shape (N..., D).
         positive: Positives $p$, shape (N..., D): vectors that should be close to the anchors.
         negative: Negatives $n$, shape (N..., D): vectors that should be far from the anchors. The three arrays have the
-            same number of axes and broadcast.
+            same number of axes, and their batch axes N... broadcast.
         margin: The margin $m$, above 0, in the units of the distance.
         p: The order of the norm. See [`pairwise_distance`][jaxloss.pairwise_distance].
         eps: A number added to every component of a difference.
@@ -211,7 +212,7 @@ def triplet_margin_loss(
         one of a positive loss, as in PyTorch.
 
     Raises:
-        ValueError: The shapes do not broadcast, or the margin is not above 0.
+        ValueError: The batch axes do not broadcast, the widths D differ, or the margin is not above 0.
         TypeError: The vectors are not real and floating.
 
     Examples:
@@ -258,7 +259,7 @@ def triplet_margin_with_distance_loss(
         anchor: Anchors $a$, shape (N..., D), or any shape that the distance function takes.
         positive: Positives $p$, shaped like the anchors: examples that should be close to the anchors.
         negative: Negatives $n$, shaped like the anchors: examples that should be far from the anchors. The three arrays
-            have the same number of axes and broadcast.
+            have the same number of axes. They broadcast along the axes of the distances, and along no other.
         distance_function: A function that takes two batches and returns one distance per pair, shape (N...). If None,
             it is [`pairwise_distance`][jaxloss.pairwise_distance].
         margin: The margin $m$, above 0, in the units of the distance.
@@ -272,8 +273,8 @@ def triplet_margin_with_distance_loss(
         one of a positive loss, as in PyTorch.
 
     Raises:
-        ValueError: The shapes do not broadcast, the margin is not above 0, or the distances' shape is not the beginning
-            of the vectors' shape.
+        ValueError: The shapes do not broadcast, or differ in an axis that the distances lack; the margin is not above
+            0; or the distances' shape is not the beginning of the vectors' shape.
         TypeError: The vectors are not real and floating.
 
     Examples:
@@ -336,6 +337,7 @@ def _triplet(
             f"`distance_function` returns shape {shape} for inputs of shape {common}, but must return one distance per "
             f"pair, such as {common[:-1]}."
         )
+    same_features(len(common) - len(shape), anchor=vectors[0], positive=vectors[1], negative=vectors[2])
     keep = mask(where, shape)
     first, second, third = (filled(array, keep, 0.0) for array in vectors)
     near, far = measure(first, second), measure(first, third)

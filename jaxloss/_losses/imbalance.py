@@ -27,7 +27,7 @@ __all__ = [
 SMOOTHING = Number(at_least=0, at_most=1, off=0)
 
 
-@program("weight", gamma=Number(at_least=0), label_smoothing=SMOOTHING)
+@program("weight", integers=("targets",), gamma=Number(at_least=0), label_smoothing=SMOOTHING)
 def softmax_focal_loss(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],

@@ -122,7 +122,8 @@ def gaussian_nll_loss(
 
     Args:
         predictions: Means $x$, any shape.
-        targets: Observed numbers $t$, in the same shape, or without some of its leading axes.
+        targets: Observed numbers $t$. They have the predictions' shape, or lack leading axes of it, or have axes of
+            size 1 instead.
         var: Variances of at least 0, in the square of the predictions' units. They have the predictions' shape, or lack
             its last axis, or have axes of size 1, or are one number.
         full: Whether to add the constant $\frac12 \log 2 \pi$.
@@ -149,9 +150,10 @@ def gaussian_nll_loss(
     """
     (predictions, targets, var), dtype = floats(predictions=predictions, targets=targets, var=var)
     shape, keep = predictions.shape, mask(where, predictions.shape)
-    if targets.shape != shape[predictions.ndim - targets.ndim :]:
+    if not _broadcasts(targets.shape, shape) and targets.shape != shape[predictions.ndim - targets.ndim :]:
         raise ValueError(
-            f"`targets` has shape {targets.shape}, but must have the predictions' {shape}, or lack leading axes of it."
+            f"`targets` has shape {targets.shape}, but must have the predictions' {shape}, or lack leading axes of it, "
+            "or have axes of size 1 instead."
         )
     targets = jnp.broadcast_to(targets, shape)
     var = _variance(var, shape, jnp.asarray(eps, predictions.dtype), keep)
@@ -169,13 +171,18 @@ class GaussianNLLLoss(Loss, fn=gaussian_nll_loss):
     reduction: Reduction = static("mean")
 
 
+def _broadcasts(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
+    """Whether a shape is another one with some axes of size 1."""
+    return len(have) == len(want) and all(here in (1, there) for here, there in zip(have, want, strict=True))
+
+
 def _variance(var: Values, shape: tuple[int, ...], eps: Values, keep: Bool[Array, "..."] | None) -> Values:
     """Variances clamped from below by `eps`, with as many axes as the predictions."""
     if var.ndim == 0:
         var = jnp.broadcast_to(var, (1,) * len(shape))
     elif var.shape == shape[:-1]:
         var = var[..., None]
-    if var.ndim != len(shape) or any(have not in (1, want) for have, want in zip(var.shape, shape, strict=True)):
+    if not _broadcasts(var.shape, shape):
         raise ValueError(
             f"`var` has shape {var.shape}, but must have the predictions' {shape}, or lack the last axis of it, or "
             "have axes of size 1 instead, or be one number."

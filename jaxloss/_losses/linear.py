@@ -52,6 +52,7 @@ class TokenStats(NamedTuple):
 linear_program = program(
     "bias",
     "weight",
+    integers=("targets",),
     label_smoothing=Number(at_least=0, at_most=1, off=0),
     z_loss=Number(off=0),
     logit_softcap=Number(above=0),

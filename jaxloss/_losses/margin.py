@@ -8,7 +8,7 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_numbers, class_weight, labels, signed
 from jaxloss._core.domains import SIGN, Domain, expect, within
-from jaxloss._core.elementwise import clamp_min, hinge
+from jaxloss._core.elementwise import clamp_min, hinge, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 
-@program("weight", margin=Number())
+@program("weight", integers=("targets",), margin=Number())
 def multi_margin_loss(
-    predictions: Float[ArrayLike, "*batch classes"],
+    predictions: Float[ArrayLike, "*batch classes"] | Float[ArrayLike, ""],
     targets: Integer[ArrayLike, "*batch"] | Integer[ArrayLike, "1"],
     *,
     p: int = 1,
@@ -45,7 +45,7 @@ def multi_margin_loss(
     $$ \ell = \frac{w_y}{C} \sum_{c \ne y} \max(0, m - x_y + x_c)^p $$
 
     Args:
-        predictions: Scores $x$, shape (N..., C) or (C,).
+        predictions: Scores $x$, shape (N..., C) or (C,). A single number is one example of one class.
         targets: Class numbers $y$ (indices from 0), shape (N...). One example has the shape () or (1,).
         p: The exponent, 1 or 2.
         margin: The margin $m$, in the units of the scores.
@@ -72,6 +72,7 @@ def multi_margin_loss(
     Kernel-based Vector Machines", 2001.
     """
     (predictions,), dtype = floats(predictions=predictions)
+    predictions = jnp.atleast_1d(predictions)
     axis = ClassAxis(has_axis("predictions", predictions))
     margin = jnp.asarray(margin, predictions.dtype)
     if p not in (1, 2):
@@ -88,7 +89,7 @@ def multi_margin_loss(
     terms = jnp.where(at_label, 0.0, hinges / predictions.shape[-1] * hinges ** (p - 1))
     losses = axis.sum(terms)
     if weight is not None:
-        losses = losses * label.pick(class_weight(weight, predictions, axis.number), axis)
+        losses = times(label.pick(class_weight(weight, predictions, axis.number), axis), losses)
     return reduce(jnp.squeeze(losses, -1), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -101,10 +102,10 @@ class MultiMarginLoss(Loss, fn=multi_margin_loss):
     reduction: Reduction = static("mean")
 
 
-@program()
+@program(integers=("targets",))
 def multilabel_margin_loss(
-    predictions: Float[ArrayLike, "*batch classes"],
-    targets: Integer[ArrayLike, "*batch classes"],
+    predictions: Float[ArrayLike, "*batch classes"] | Float[ArrayLike, ""],
+    targets: Integer[ArrayLike, "*batch classes"] | Integer[ArrayLike, ""],
     *,
     reduction: Reduction = "mean",
     where: Mask | None = None,
@@ -115,7 +116,7 @@ def multilabel_margin_loss(
     $$ \ell = \frac1C \sum_{j \in Y} \sum_{c \notin Y} \max(0, 1 - x_j + x_c) $$
 
     Args:
-        predictions: Scores $x$, shape (N..., C).
+        predictions: Scores $x$, shape (N..., C). A single number is one example of one class.
         targets: Lists $Y$ of the true classes' numbers, shape (N..., C). The first -1 ends a list, and later entries
             are ignored. A class that is listed twice counts twice.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -139,8 +140,8 @@ def multilabel_margin_loss(
     Source: `torch.nn.MultiLabelMarginLoss`.
     """
     (predictions,), dtype = floats(predictions=predictions)
+    predictions, numbers = jnp.atleast_1d(predictions, signed(class_numbers(targets)))
     has_axis("predictions", predictions)
-    numbers = signed(class_numbers(targets))
     same_shape(predictions=predictions, targets=numbers)
     keep = mask(where, predictions.shape[:-1])
     predictions, numbers = filled(predictions, keep, 0.0), filled(numbers, keep, -1)

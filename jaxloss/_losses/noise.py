@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-@program("weight", epsilon=Number(), label_smoothing=Number(at_least=0, at_most=1, off=0))
+@program("weight", integers=("targets",), epsilon=Number(), label_smoothing=Number(at_least=0, at_most=1, off=0))
 def poly1_cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],
@@ -85,7 +85,7 @@ class Poly1CrossEntropyLoss(Loss, fn=poly1_cross_entropy):
     reduction: Reduction = static("mean")
 
 
-@program("weight", q=Number(at_least=0, at_most=1))
+@program("weight", integers=("targets",), q=Number(at_least=0, at_most=1))
 def generalized_cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],
@@ -151,7 +151,7 @@ class GeneralizedCrossEntropyLoss(Loss, fn=generalized_cross_entropy):
     reduction: Reduction = static("mean")
 
 
-@program(alpha=Number(at_least=0), beta=Number(at_least=0), log_zero=Number(at_most=0))
+@program(integers=("targets",), alpha=Number(at_least=0), beta=Number(at_least=0), log_zero=Number(at_most=0))
 def symmetric_cross_entropy(
     logits: Float[ArrayLike, "..."],
     targets: Real[ArrayLike, "..."],

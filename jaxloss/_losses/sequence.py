@@ -24,6 +24,9 @@ from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
 
 __all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
 
+NAMES = ("targets", "input_lengths", "target_lengths")
+"""The arrays of integers that name a class or count frames or labels."""
+
 
 @keyword_options
 def ctc_loss(
@@ -104,7 +107,7 @@ def ctc_loss(
     )
 
 
-@program()
+@program(integers=NAMES)
 def _ctc_loss(
     log_probs: Float[ArrayLike, "... classes"],
     targets: Integer[Array, "..."],
@@ -193,7 +196,7 @@ def ctc_alignment(
     return _ctc_alignment(log_probs, targets, input_lengths, target_lengths, blank=blank, time_major=time_major)
 
 
-@program()
+@program(integers=NAMES)
 def _ctc_alignment(
     log_probs: Float[ArrayLike, "... classes"],
     targets: Integer[Array, "..."],
@@ -215,7 +218,7 @@ def _ctc_alignment(
     return CTCAlignment(path, score.reshape(shape), -jax.grad(total)(batch.log_probs).reshape(log_probs.shape))
 
 
-@program()
+@program(integers=NAMES)
 def ctc_greedy_decode(
     log_probs: Float[ArrayLike, "... classes"], input_lengths: Lengths, *, blank: int = 0, time_major: bool = False
 ) -> tuple[Int[Array, "*batch frames"], Int[Array, "*batch"]]:

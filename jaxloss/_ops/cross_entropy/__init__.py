@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
+from jaxloss._core.elementwise import times
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy import formula, xla, xla_cpu
 from jaxloss._ops.cross_entropy.derivative import row_terms
@@ -76,7 +77,7 @@ def row_losses(
     if isinstance(target, Labels):
         if options.weight is not None:
             mean_count = target.zero_masked(target.pick(options.weight, axis))
-            losses = losses * mean_count
+            losses = times(mean_count, losses)  # a label of weight 0 that is ruled out costs nothing
         losses = formula.smoothed(losses, terms, share, options, axis)
     else:
         # A reduction finds a negative probability without an array of booleans. Above 1 it is a valid weight.

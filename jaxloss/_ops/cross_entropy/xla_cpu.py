@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
+from jaxloss._core.counts import is_known
 from jaxloss._core.dtypes import accumulator, limits
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy.formula import (
@@ -99,7 +100,7 @@ def _gap(problem: LabelProblem, largest: Values) -> Values | None:
     # The sum of the exponentials contains the same differences, and would share them.
     logits, largest = unshared(problem.logits, largest)
     gaps = largest - logits.astype(largest.dtype)
-    if problem.share.size > 1:  # class weights, which may be 0: one share for all classes is not
+    if problem.share.size != 1:  # class weights, which may be 0: one share for all classes is not
         return weighted_sum(problem.share, gaps, problem.axis, signed=True)
     return problem.axis.sum(gaps * problem.share)
 
@@ -130,7 +131,7 @@ def row_blocks(problem: LabelProblem) -> int:
     classes = problem.logits.shape[problem.axis.number]
     last = problem.axis.number == problem.logits.ndim - 1
     # On a mesh with explicit axes JAX refuses to reshape an axis that may be split.
-    if classes <= LONGEST_BLOCK or not last or explicitly_sharded(problem.logits):
+    if not is_known(classes) or classes <= LONGEST_BLOCK or not last or explicitly_sharded(problem.logits):
         return 1
     return next((n for n in range(2, classes // 64) if classes % n == 0 and classes // n <= LONGEST_BLOCK), 1)
 

@@ -14,9 +14,11 @@ from typing import Literal, TypeAlias, cast
 import jax
 from jaxtyping import Array, Shaped
 
+from jaxloss._core.counts import is_known
 from jaxloss._core.types import Values
 from jaxloss._ops.platform import choose
-from jaxloss._ops.rows import derivative, formula
+from jaxloss._ops.rows import derivative, formula, xla_cpu
+from jaxloss._ops.rows.chunks import in_whole_chunks
 from jaxloss._ops.rows.mesh import device_varying, on_mesh
 from jaxloss._ops.rows.problem import Engine, Problem, RowLoss, Stats
 
@@ -54,13 +56,17 @@ def solve(
 
         rows, weights = jax.tree.map(flat, (problem.rows, problem.weights))
         problem = device_varying(problem._replace(rows=rows, weights=weights))
+        count, size = problem.rows.keep.shape[0], chunk_size
+        if not is_known(count):  # in `jax.export`: any number of rows then fits in chunks of one size
+            size = derivative.chunk_rows(problem, xla_cpu.TUNING) if size is None else size
+            problem = in_whole_chunks(problem, size)
         compute = chosen.losses if weights is None else chosen.total
-        value, stats = cast(tuple[Values, Stats], compute(problem, loss, chunk_size))
+        value, stats = cast(tuple[Values, Stats], compute(problem, loss, size))
 
         def unflattened(array: Shaped[Array, "rows *heads"]) -> Shaped[Array, "..."]:
-            return array.reshape(shape)
+            return array[:count].reshape(shape)
 
         stats = jax.tree.map(unflattened, stats)
-        return value.reshape(shape) if weights is None else value, stats
+        return unflattened(value) if weights is None else value, stats
 
     return on_mesh(on_device, problem)

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxloss._core.dtypes import accumulator
+from jaxloss._core.dtypes import accumulator, has_small_range
 from jaxloss._core.types import Values
 from jaxloss._ops.rows.chunks import Chunks, Index, recomputed
-from jaxloss._ops.rows.formula import contract, project, row_losses, weighted_sum
+from jaxloss._ops.rows.formula import contract, narrowed, project, row_losses, weighted_sum
 from jaxloss._ops.rows.problem import Problem, RowLoss, Stats
 
 
@@ -109,17 +109,32 @@ def _chunk_total_and_gradient(
     product = project(hidden, kernel)
     differentiated = jax.value_and_grad(total_of, (0, 1), has_aux=True)
     results: tuple[tuple[Values, Stats], tuple[Values, list[Values]]]
-    results = differentiated(product, [leaves[position] for position in rest])
+    results = differentiated(product, [_wide_range(leaves[position]) for position in rest])
     (value, stats), (product_slope, rest_slopes) = results
     # Rounded to the inputs' dtype, so that both products multiply arrays of one dtype.
-    product_slope = product_slope.astype(kernel.dtype)
+    product_slope, scale = narrowed(product_slope, kernel.dtype)
     slopes = dict(zip(rest, rest_slopes, strict=True))
     if at_hidden in active:
         heads = tuple(range(1, product.ndim))
         # The product is rounded afterwards: XLA's CPU would copy the kernel in float32 for a result in bfloat16.
-        slopes[at_hidden] = contract(product_slope, kernel, heads, heads, accumulator(kernel.dtype)).astype(
-            hidden.dtype
-        )
+        slope = contract(product_slope, kernel, heads, heads, accumulator(kernel.dtype))
+        # Scaled slopes stay in float32 until the cotangent has multiplied them.
+        slopes[at_hidden] = slope.astype(hidden.dtype) if scale is None else slope * scale.reshape(-1, 1)
     if at_kernel in active:
-        slopes[at_kernel] = tuning.kernel_gradient(hidden, product_slope)
+        slopes[at_kernel] = _kernel_slope(hidden, product_slope, scale, tuning)
     return value, stats, [slopes[position] for position in active]
+
+
+def _kernel_slope(hidden: Values, product_slope: Values, scale: Values | None, tuning: Tuning) -> Values:
+    """The kernel's gradient from narrowed slopes and the scale of each row."""
+    if scale is None:
+        return tuning.kernel_gradient(hidden, product_slope)
+    # The product sums over the rows, so that their scales must join a factor: the one that is smaller than the logits.
+    largest = jnp.max(scale)
+    scaled = hidden * (scale / largest).reshape(-1, 1).astype(hidden.dtype)
+    return tuning.kernel_gradient(scaled, product_slope) * largest
+
+
+def _wide_range(leaf: Values) -> Values:
+    """The leaf in a dtype that can hold its gradient before the cotangent has multiplied it."""
+    return leaf.astype(accumulator(leaf.dtype)) if has_small_range(leaf.dtype) else leaf

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Integer, Shaped
 
 from jaxloss._core.class_axis import varying
+from jaxloss._core.counts import is_known
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
 from jaxloss._ops.rows.problem import Problem
@@ -34,7 +35,9 @@ class Chunks(NamedTuple):
 
     @classmethod
     def of(cls, rows: int, chunk_size: int) -> "Chunks":
-        """Chunks of at most `chunk_size` rows."""
+        """Chunks of at most `chunk_size` rows. A number of rows that is symbolic must be a multiple of that size."""
+        if not is_known(rows):
+            return cls(rows, rows // chunk_size, chunk_size)
         at_least_one = max(1, rows)
         # Up to twice as many chunks are accepted if their number divides the rows, because strided chunks need it.
         least = math.ceil(at_least_one / chunk_size)
@@ -124,6 +127,18 @@ class Chunks(NamedTuple):
             return jnp.concatenate([chunks[:-1].reshape(-1, *chunks.shape[2:]), chunks[-1, overlap:]])
 
         return jax.tree.map(flat, results)
+
+
+def in_whole_chunks(problem: Problem, chunk_size: int) -> Problem:
+    """The problem with masked rows at its end, so that chunks of this size divide the number of rows."""
+    rows = problem.rows.keep.shape[0]
+    missing = -(-rows // chunk_size) * chunk_size - rows
+
+    def padded(leaf: Shaped[Array, "rows ..."]) -> Shaped[Array, "more_rows ..."]:
+        return jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+
+    per_row, weights = jax.tree.map(padded, (problem.rows, problem.weights))
+    return problem._replace(rows=per_row, weights=weights)
 
 
 def recomputed(function: Callable[[Index], T]) -> Callable[[Index], T]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss._core.autodiff import custom_jvp
+from jaxloss._core.counts import is_known
 from jaxloss._core.types import Values
 from jaxloss._ops.platform import on_cpu, recomputed_on_cpu
 from jaxloss._ops.rows import chunked, xla, xla_cpu
@@ -83,10 +84,14 @@ def _total_and_gradient(
     return partial(chunked.total_and_gradient, loss=loss, chunks=chunks, tuning=tuning, active=active)
 
 
+def chunk_rows(problem: Problem, tuning: Tuning) -> int:
+    """The default rows of a chunk on a platform. For a symbolic number of classes it is that of very many classes."""
+    logits = math.prod(problem.shared.kernel.shape[1:])
+    return tuning.chunk_rows(logits if is_known(logits) else 2**31)
+
+
 def _chunks(problem: Problem, chunk_size: int | None, tuning: Tuning) -> Chunks:
-    hidden, kernel = problem.rows.hidden, problem.shared.kernel
-    size = tuning.chunk_rows(math.prod(kernel.shape[1:])) if chunk_size is None else chunk_size
-    return Chunks.of(hidden.shape[0], size)
+    return Chunks.of(problem.rows.hidden.shape[0], chunk_size or chunk_rows(problem, tuning))
 
 
 def _zeros_like(array: Values) -> Values:

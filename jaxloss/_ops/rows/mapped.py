@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from jaxloss._core.counts import is_known
 from jaxloss._ops.platform import recomputed_on_cpu
 from jaxloss._ops.rows import xla, xla_cpu
 
@@ -18,12 +19,13 @@ def in_chunks(
 ) -> T:
     """`function(size, *arrays)`, where size is the rows of a chunk, or None if one chunk holds all rows.
 
+    A symbolic number of rows is one chunk.
     Given no chunk size, it is the platform's. A derivative then recomputes the function.
     """
 
     def size(default: int) -> int | None:
         wanted = default if chunk_size is None else chunk_size
-        return None if rows <= wanted else wanted
+        return None if not is_known(rows) or rows <= wanted else wanted
 
     cpu, elsewhere = size(xla_cpu.MAPPED_ROWS), size(xla.MAPPED_ROWS)
     if cpu == elsewhere:

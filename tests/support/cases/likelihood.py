@@ -71,13 +71,15 @@ CASES = [
                 "gaussian_nll_loss-broadcast",
                 lambda: jaxloss.gaussian_nll_loss(f(3), f(3, 1), f(3)),
                 ValueError,
-                "`targets` has shape (3, 1), but must have the predictions' (3,), or lack leading axes of it.",
+                "`targets` has shape (3, 1), but must have the predictions' (3,), or lack leading axes of it, or have "
+                "axes of size 1 instead.",
             ),
             row(
                 "gaussian_nll_loss-targets_of_rows",
                 lambda: jaxloss.gaussian_nll_loss(f(4, 3), f(4), f(4, 3)),
                 ValueError,
-                "`targets` has shape (4,), but must have the predictions' (4, 3), or lack leading axes of it.",
+                "`targets` has shape (4,), but must have the predictions' (4, 3), or lack leading axes of it, or have "
+                "axes of size 1 instead.",
             ),
             *(
                 row(
