@@ -67,8 +67,7 @@ def program(
                     break
                 ordered.append(options.pop(name))
             static: list[tuple[str, type, object]] = []
-            named: Named = {}
-            python: Named = {}
+            named, python = Named(), Named()
             numeric: dict[str, Array] = {}
             for name, value in (defaults | options).items():
                 if name in names:

@@ -142,8 +142,9 @@ def class_balanced_weight(counts: Real[ArrayLike, "classes"], *, beta: Scalar = 
         TypeError: The counts are complex.
 
     Examples:
-        >>> print(jaxloss.class_balanced_weight(jnp.array([1000, 10, 0])).round(3))
-        [0.021 1.979 0.   ]
+        >>> weights = jaxloss.class_balanced_weight(jnp.array([1000, 10, 0]))
+        >>> print(" ".join(f"{weight:.3f}" for weight in weights))
+        0.021 1.979 0.000
 
     Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", 2019.
     """
