@@ -204,6 +204,10 @@ def _introduce(cls: type[T]) -> None:
         return {name: serialization.to_state_dict(getattr(tree, name)) for name in leaf_names(cls)}
 
     def from_state(tree: T, state: dict[str, Any]) -> T:
+        if state.keys() != set(leaf_names(cls)):
+            raise ValueError(
+                f"The state of a {cls.__name__} has the fields {leaf_names(cls)}, but this one has {sorted(state)}."
+            )
         restored = copy.copy(tree)
         for name, saved in state.items():
             value = serialization.from_state_dict(getattr(tree, name), saved, name=name)

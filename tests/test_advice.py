@@ -31,8 +31,15 @@ def test_labels_of_another_shape(loss: Fn, shape: tuple[int, ...], labels: tuple
 
 @pytest.mark.parametrize(
     "targets",
-    [jnp.zeros(2), jnp.ones((2, 5), bool), jnp.zeros(2, bool), jnp.zeros((2, 5), int), jnp.zeros((2, 1), int)],
-    ids=["floating numbers", "boolean one-hot", "boolean numbers", "integer one-hot", "a column"],
+    [
+        jnp.zeros(2),
+        jnp.zeros((2, 1)),
+        jnp.ones((2, 5), bool),
+        jnp.zeros(2, bool),
+        jnp.zeros((2, 5), int),
+        jnp.zeros((2, 1), int),
+    ],
+    ids=["floating", "a floating column", "boolean one-hot", "boolean", "integer one-hot", "a column"],
 )
 @pytest.mark.parametrize(
     "loss",
@@ -47,6 +54,14 @@ def test_targets_of_another_kind(loss: Fn, targets: jax.Array) -> None:
     if advice.startswith("astype"):
         advice = f"targets.{advice}"
     assert jnp.isfinite(loss(eval(advice, {"targets": targets})))
+
+
+@pytest.mark.parametrize("targets", [jnp.eye(2, 5, dtype=int), jnp.eye(2, 5, dtype=bool)], ids=["integers", "booleans"])
+@pytest.mark.parametrize("loss", [jaxloss.nll_loss, jaxloss.multi_margin_loss])
+def test_one_hot_labels_of_a_loss_that_takes_none(loss: Fn, targets: jax.Array) -> None:
+    numbers = eval(of(lambda: loss(-LOGITS, targets)), {"targets": targets})
+    assert numbers.tolist() == [0, 1]
+    assert jnp.isfinite(loss(-LOGITS, numbers))
 
 
 def test_a_linear_loss_does_not_speak_of_logits() -> None:

@@ -87,6 +87,13 @@ def test_flax_saves_and_restores_sums_and_means(value: Any) -> None:
     chex.assert_trees_all_equal(restored, value)
 
 
+def test_flax_refuses_the_state_of_another_loss() -> None:
+    states = [flax.serialization.to_state_dict(loss) for loss in (jaxloss.MSELoss(), jaxloss.SmoothL1Loss(beta=2.0))]
+    for state in states:
+        with pytest.raises(ValueError, match=r"The state of a HuberLoss has the fields \['delta'\], but"):
+            flax.serialization.from_state_dict(jaxloss.HuberLoss(delta=5.0), state)
+
+
 def test_a_train_state_that_holds_a_loss() -> None:
     class State(TrainState):
         loss: jaxloss.Loss

@@ -56,6 +56,7 @@ def test_the_repr_of_a_mean_can_be_typed() -> None:
     mean = jaxloss.parts(jaxloss.L1Loss() + jaxloss.MSELoss())(PREDICTIONS, TARGETS)
     found = eval(repr(mean), vars(jaxloss))
     chex.assert_trees_all_equal(jax.tree.map(float, found), jax.tree.map(float, mean))
+    chex.assert_trees_all_close((2 * found / 4).value, mean.value / 2, rtol=1e-6)
 
 
 def test_a_field_that_the_function_does_not_take_is_refused() -> None:

@@ -144,13 +144,16 @@ def labels(
     ignore_index: int | None = None,
 ) -> Labels:
     """Class numbers, checked against the shape and the classes of `like`, the array of logits."""
-    targets, number = class_numbers(targets, like.shape), axis.number
+    targets, number = jnp.asarray(targets), axis.number
+    if targets.dtype == jnp.bool_ and targets.shape == like.shape:
+        raise TypeError(f"`targets` has dtype bool, but class numbers are integers{_one_hot_fix(name, number)}.")
+    targets = class_numbers(targets)
     classes = axis.class_count(like.shape[number])
     wanted = like.shape[:number] + like.shape[number + 1 :]
     if targets.shape != wanted:
         raise ValueError(
             f"`targets` has shape {targets.shape}, but `{name}` {like.shape} without its class axis {number} is "
-            f"{wanted}{_fix(targets.shape, wanted, like.shape, name)}."
+            f"{wanted}{_fix(targets.shape, wanted, like.shape, name, number)}."
         )
     keep = mask(where, wanted)
     info = jnp.iinfo(targets.dtype)
@@ -164,15 +167,22 @@ def labels(
     return Labels(jnp.expand_dims(numbers, number), jnp.expand_dims(in_range, number), keep)
 
 
-def _fix(given: tuple[int, ...], wanted: tuple[int, ...], logits: tuple[int, ...], name: str) -> str:
+def _fix(given: tuple[int, ...], wanted: tuple[int, ...], logits: tuple[int, ...], name: str, axis: int) -> str:
     """The end of the message for labels of another shape: the expression that fits, if one is known."""
     if given == logits:
-        return ": for one-hot or soft targets use `targets.astype(float)`"
+        return _one_hot_fix(name, axis)
     if given == (*wanted, 1):
         return f": use `targets[{':, ' if len(wanted) == 1 else '..., '}0]`"
-    axes = [axis for axis in range(1, len(logits)) if given == logits[:axis] + logits[axis + 1 :]]
+    axes = [other for other in range(1, len(logits)) if given == logits[:other] + logits[other + 1 :]]
     has_option = name in ("logits", "log_probs")
     return f": use `axis={axes[0]}`" if axes and has_option else ""
+
+
+def _one_hot_fix(name: str, axis: int) -> str:
+    """The end of the message for one-hot labels. Losses of logits take them as probabilities, and others do not."""
+    if name in ("logits", "hidden @ kernel"):
+        return ": for one-hot or soft targets use `targets.astype(float)`"
+    return f": for one-hot targets use `targets.argmax({axis})`"
 
 
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
@@ -181,16 +191,11 @@ def _class_number(classes: int, ignore_index: int | None) -> Domain:
     return Domain(f"a class number from 0 to {classes - 1}{other}", lambda n: (n >= 0) & (n < classes))
 
 
-def class_numbers(targets: Shaped[ArrayLike, "..."], logits: tuple[int, ...] | None = None) -> Shaped[Array, "..."]:
-    """Targets as an array, which must hold integers of any dtype. `logits` is the shape that one-hot labels have."""
+def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
+    """Targets as an array, which must hold integers of any dtype."""
     targets = jnp.asarray(targets)
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        one_hot = targets.dtype == jnp.bool_ and targets.shape == logits
-        raise TypeError(
-            f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`."
-            if not one_hot
-            else "`targets` has dtype bool, but one-hot targets are floating: use `targets.astype(float)`."
-        )
+        raise TypeError(f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`.")
     return targets
 
 

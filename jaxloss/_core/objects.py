@@ -111,7 +111,9 @@ class Loss:
         return -1.0 * self
 
     def __sub__(self, other: "Loss") -> "Loss":
-        return self + -other
+        if self.__add__(other) is NotImplemented:
+            return NotImplemented
+        return self + -1.0 * other
 
     def __truediv__(self, scale: Scalar) -> "Loss":
         return self * (1 / scale) if np.ndim(scale) == 0 else NotImplemented

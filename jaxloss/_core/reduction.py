@@ -57,13 +57,13 @@ class Mean:
 
     def __mul__(self, scale: Scalar) -> "Mean":
         """The mean times a number: the weights stay as they are."""
-        rest = None if self.rest is None else self.rest * scale
-        return Mean(self.total * jnp.asarray(scale, self.total.dtype), self.weight, rest)
+        total, rest = jnp.asarray(self.total), None if self.rest is None else self.rest * scale
+        return Mean(total * jnp.asarray(scale, total.dtype), self.weight, rest)
 
     __rmul__ = __mul__
 
     def __truediv__(self, scale: Scalar) -> "Mean":
-        return self * (1 / jnp.asarray(scale, self.total.dtype))
+        return self * (1 / jnp.asarray(scale, jnp.asarray(self.total).dtype))
 
     def __repr__(self) -> str:
         shown = {"total": self.total, "weight": self.weight, "rest": self.rest}

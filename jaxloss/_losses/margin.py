@@ -77,7 +77,7 @@ def multi_margin_loss(
     margin = jnp.asarray(margin, predictions.dtype)
     if p not in (1, 2):
         raise ValueError(f"`p` is {p!r}, but must be 1 or 2.")
-    targets = class_numbers(targets)
+    targets = jnp.asarray(targets)
     if predictions.ndim == 1 and targets.shape == (1,):
         targets = targets[0]
     label = labels(targets, predictions, axis, where, name="predictions")

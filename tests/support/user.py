@@ -55,7 +55,8 @@ def main() -> None:
     assert jnp.allclose((mean + mean).value, jaxloss.cross_entropy(logits, labels))
 
     # A sum that starts at a mean has one type. Without the start it may be Python's 0.
-    assert_type(sum([mean], start=mean).value, jax.Array)
+    first, *others = [mean, mean]
+    assert_type(sum(others, start=first).value, jax.Array)
 
     # Lists and numbers become arrays.
     weighted = jaxloss.cross_entropy(logits, [0, 1], weight=[1.0, 2.0], where=[True, False], sample_weight=[1.0, 1.0])

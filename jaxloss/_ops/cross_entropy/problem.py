@@ -34,10 +34,12 @@ class Probabilities(NamedTuple):
         name: str = "logits",
     ) -> "Probabilities":
         number = axis.number
-        if targets.shape == logits.shape[:number] + logits.shape[number + 1 :]:
+        numbers = logits.shape[:number] + logits.shape[number + 1 :]
+        if targets.shape in (numbers, (*numbers, 1)) and targets.shape != logits.shape:
+            column = "" if targets.shape == numbers else "[..., 0]"
             raise ValueError(
                 f"`targets` has dtype {targets.dtype} and the shape of class numbers, {targets.shape}, but class "
-                "numbers are integers: use `targets.astype(int)`."
+                f"numbers are integers: use `targets{column}.astype(int)`."
             )
         same_shape(**{name: logits, "targets": targets})
         if ignore_index >= 0:
