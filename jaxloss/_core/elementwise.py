@@ -4,6 +4,7 @@ JAX's own derivatives differ from PyTorch's at kinks: `grad(abs)(0)` is 1, and `
 NaN where infinity meets zero. Every loss takes its kinks and edges from this file.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -33,6 +34,11 @@ def _absolute_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Valu
 def clamp_min(x: Values, floor: Values | float = 0.0) -> Values:
     """max(x, floor), with the derivative 1 at equality. NaN stays NaN."""
     return jnp.where((x < floor) | jnp.isnan(floor), floor, x)
+
+
+def clamp_max(x: Values, ceiling: Values | float) -> Values:
+    """min(x, ceiling), with the derivative 1 at equality. NaN stays NaN."""
+    return jnp.where((x > ceiling) | jnp.isnan(ceiling), ceiling, x)
 
 
 def hinge(x: Values) -> Values:
@@ -69,18 +75,41 @@ def softplus(x: Values) -> Values:
 
 @softplus.defjvp
 def _softplus_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    return softplus(*primals), _sigmoid(*primals) * tangents[0]
+    return softplus(*primals), sigmoid(*primals) * tangents[0]
 
 
 @jax.custom_jvp
-def _sigmoid(x: Values) -> Values:
+def sigmoid(x: Values) -> Values:
     """The sigmoid. Its derivative is s(x) * s(-x): on the right 1 - s(x) would lose all digits."""
     return jax.nn.sigmoid(x)
 
 
-@_sigmoid.defjvp
+@sigmoid.defjvp
 def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
-    return _sigmoid(*primals), _sigmoid(*primals) * _sigmoid(-primals[0]) * tangents[0]
+    return sigmoid(*primals), sigmoid(*primals) * sigmoid(-primals[0]) * tangents[0]
+
+
+def log1mexp(x: Values) -> Values:
+    """log(1 - exp(x)) for x <= 0, with all digits: -inf at 0, 0 at -inf, NaN above 0."""
+    # Near 0 the difference 1 - exp(x) has few digits. Far from it its logarithm has.
+    near = x > -math.log(2)
+    return jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1.0))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
+
+
+@jax.custom_jvp
+def exp_excess(x: Values) -> Values:
+    """exp(x) - 1 - x, with all digits near 0, where it is half the square of x. Its derivative is expm1(x)."""
+    small = jnp.abs(x) < 0.5
+    near = jnp.where(small, x, 0.0)
+    series = jnp.zeros_like(x)
+    for n in range(15, 1, -1):  # terms after the fifteenth are below the precision of float64
+        series = series * near + 1 / math.factorial(n)
+    return jnp.where(small, near * near * series, jnp.expm1(x) - x)
+
+
+@exp_excess.defjvp
+def _exp_excess_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return exp_excess(*primals), jnp.expm1(*primals) * tangents[0]
 
 
 def overflow_safe_mean(x: Values, axis: int) -> Values:

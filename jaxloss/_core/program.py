@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jaxloss._core.arguments import Number
+from jaxloss._core.arguments import Number, NumberBy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,14 +24,15 @@ Static: TypeAlias = tuple[tuple[str, type, object], ...]
 Named: TypeAlias = dict[str, object]
 
 
-def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def program(*arrays: str, **numbers: Number | NumberBy) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a loss one cached program.
 
     Args:
         arrays: names of the options that are arrays. The positional arguments, `where` and `sample_weight` are arrays
             too.
         numbers: the options that are numbers, with their ranges. The loss receives them as arrays, which are NaN where
-            a traced number is out of range. It receives a number that is off, or None, as it came.
+            a traced number is out of range. It receives a number that is off, or None, as it came. The range of a
+            `NumberBy` depends on another option.
 
     All other options are static: each of their values has a program of its own.
     """
@@ -42,11 +43,17 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
         names = frozenset((*positional, "where", "sample_weight", *arrays))
         defaults = {name: cast(object, parameters[name].default) for name in numbers}
 
+        def range_of(name: str, options: Named) -> Number:
+            number = numbers[name]
+            if isinstance(number, Number):
+                return number
+            return number.of(options.get(number.choice, parameters[number.choice].default))
+
         def traced(
             static: Static, given: tuple[object, ...], named: Named, python: Named, numeric: dict[str, Array]
         ) -> T:
             options = {name: value for name, _, value in static}
-            ranged = {name: numbers[name].traced(name, value) for name, value in numeric.items()}
+            ranged = {name: range_of(name, options).traced(name, value) for name, value in numeric.items()}
             return cast(Callable[..., T], loss)(*given, **options, **named, **python, **ranged)
 
         compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0))
@@ -71,10 +78,10 @@ def program(*arrays: str, **numbers: Number) -> Callable[[Callable[P, T]], Calla
                     static.append((name, type(value), value))
                 elif not isinstance(value, int | float):
                     numeric[name] = jnp.asarray(cast(Array, value))
-                elif value == numbers[name].off:
+                elif value == (number := range_of(name, options)).off:
                     static.append((name, float, value))
                 else:
-                    python[name] = numbers[name].checked(name, value)
+                    python[name] = number.checked(name, value)
             run = traced if _staged() else compiled
             return run(tuple(sorted(static, key=_name)), tuple(map(_array, ordered)), named, python, numeric)
 
