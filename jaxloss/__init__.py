@@ -15,6 +15,8 @@ from jaxloss._losses import (
     likelihood,
     linear,
     margin,
+    policy,
+    preference,
     regression,
     sequence,
 )
@@ -25,6 +27,8 @@ from jaxloss._losses.embedding import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
+from jaxloss._losses.policy import *
+from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
 
@@ -38,6 +42,8 @@ __all__ += embedding.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
+__all__ += policy.__all__
+__all__ += preference.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
 

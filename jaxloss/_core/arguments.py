@@ -1,8 +1,9 @@
 """Checks of arguments when a loss is traced: dtypes, shapes and options. An array's values are never looked at."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real, Shaped
@@ -47,12 +48,14 @@ def paired(
     return filled(first, keep, fill), filled(second, keep, fill), dtype
 
 
-def aligned(where: Mask | None, **arrays: Shaped[ArrayLike, "..."]) -> tuple[list[Values], jnp.dtype]:
-    """Check arrays of one shape, and fill them with 0 where masked. Also return the dtype of the unreduced loss."""
+def aligned(
+    where: Mask | None, *, fill: float = 0.0, **arrays: Shaped[ArrayLike, "..."]
+) -> tuple[list[Values], jnp.dtype]:
+    """Check arrays of one shape, and fill them where masked. Also return the dtype of the unreduced loss."""
     converted, dtype = floats(**arrays)
     same_shape(**dict(zip(arrays, converted, strict=True)))
     keep = mask(where, converted[0].shape)
-    return [filled(array, keep, 0.0) for array in converted], dtype
+    return [filled(array, keep, fill) for array in converted], dtype
 
 
 def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
@@ -136,19 +139,13 @@ class Number:
         return nan_unless(within(Domain(self.words, self.holds), **{name: number}), number)
 
 
-@dataclass(frozen=True)
-class NumberBy:
-    """The range of an option that is one number, where a string option chooses the range."""
+NumberRange: TypeAlias = Number | Callable[[Mapping[str, object]], Number]
+"""A range, or a function that chooses it by the other arguments of the loss."""
 
-    choice: str
-    """The name of the string option."""
-    ranges: Mapping[str, Number]
-    otherwise: Number
 
-    def of(self, chosen: object) -> Number:
-        """The range for a value of the string option."""
-        number = self.ranges.get(str(chosen), self.otherwise)
-        return replace(number, condition=f" if `{self.choice}` is {chosen!r}")
+def is_off(number: Scalar | None) -> bool:
+    """Whether an option is the number 0, known while tracing, so that its term is left out of the program."""
+    return isinstance(number, int | float) and number == 0
 
 
 def option(

@@ -7,7 +7,7 @@ user's `jax.jit` the loss is called as it is, because a program within a program
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jaxloss._core.arguments import Number, NumberBy
+from jaxloss._core.arguments import Number, NumberRange
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,15 +24,15 @@ Static: TypeAlias = tuple[tuple[str, type, object], ...]
 Named: TypeAlias = dict[str, object]
 
 
-def program(*arrays: str, **numbers: Number | NumberBy) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def program(*arrays: str, **numbers: NumberRange) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a loss one cached program.
 
     Args:
         arrays: names of the options that are arrays. The positional arguments, `where` and `sample_weight` are arrays
             too.
         numbers: the options that are numbers, with their ranges. The loss receives them as arrays, which are NaN where
-            a traced number is out of range. It receives a number that is off, or None, as it came. The range of a
-            `NumberBy` depends on another option.
+            a traced number is out of range. It receives a number that is off, or None, as it came. A range may
+            depend on the other arguments.
 
     All other options are static: each of their values has a program of its own.
     """
@@ -43,17 +43,18 @@ def program(*arrays: str, **numbers: Number | NumberBy) -> Callable[[Callable[P,
         names = frozenset((*positional, "where", "sample_weight", *arrays))
         defaults = {name: cast(object, parameters[name].default) for name in numbers}
 
-        def range_of(name: str, options: Named) -> Number:
+        def range_of(name: str, given: Sequence[object], options: Named) -> Number:
             number = numbers[name]
             if isinstance(number, Number):
                 return number
-            return number.of(options.get(number.choice, parameters[number.choice].default))
+            every = {name: cast(object, each.default) for name, each in parameters.items()}
+            return number(every | dict(zip(positional, given, strict=False)) | options)
 
         def traced(
             static: Static, given: tuple[object, ...], named: Named, python: Named, numeric: dict[str, Array]
         ) -> T:
             options = {name: value for name, _, value in static}
-            ranged = {name: range_of(name, options).traced(name, value) for name, value in numeric.items()}
+            ranged = {name: range_of(name, given, options).traced(name, value) for name, value in numeric.items()}
             return cast(Callable[..., T], loss)(*given, **options, **named, **python, **ranged)
 
         compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0))
@@ -78,7 +79,7 @@ def program(*arrays: str, **numbers: Number | NumberBy) -> Callable[[Callable[P,
                     static.append((name, type(value), value))
                 elif not isinstance(value, int | float):
                     numeric[name] = jnp.asarray(cast(Array, value))
-                elif value == (number := range_of(name, options)).off:
+                elif value == (number := range_of(name, ordered, options)).off:
                     static.append((name, float, value))
                 else:
                     python[name] = number.checked(name, value)
