@@ -165,7 +165,8 @@ def test_gradient_with_respect_to_a_loss_is_a_loss(case: Case) -> None:
 
 def numeric_option(case: Case) -> tuple[str, float]:
     """The first number among the options of a Case that has a default, with its value there."""
-    numbers = {field.name for field in dataclasses.fields(case.loss) if type(field.default) is float}
+    leaves = [field for field in dataclasses.fields(case.loss) if not field.metadata.get("static")]
+    numbers = {field.name for field in leaves if type(field.default) is float}
     tried = [item for options in case.options for item in options.items()]
     return next(((name, value) for name, value in tried if name in numbers and type(value) is float), ("", 0.0))
 

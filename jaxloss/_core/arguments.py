@@ -49,7 +49,7 @@ def paired(
 
 
 def aligned(
-    where: Mask | None, *, fill: float = 0.0, **arrays: Shaped[ArrayLike, "..."]
+    where: Mask | None, fill: float = 0.0, /, **arrays: Shaped[ArrayLike, "..."]
 ) -> tuple[list[Values], jnp.dtype]:
     """Check arrays of one shape, and fill them where masked. Also return the dtype of the unreduced loss."""
     converted, dtype = floats(**arrays)

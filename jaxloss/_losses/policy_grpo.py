@@ -18,6 +18,7 @@ from jaxloss._core.types import Mask, Reduction, Scalar, Weight
 from jaxloss._losses.policy_formulas import (
     ESTIMATORS,
     Estimator,
+    as_number,
     cispo_surrogate,
     clipped_surrogate,
     divergence,
@@ -123,9 +124,9 @@ def grpo_loss(
     one_of("kl_estimator", kl_estimator, ESTIMATORS)
     if ratio == "sequence" and surrogate != "clip":
         raise ValueError(f"`ratio='sequence'` goes with `surrogate='clip'` only, not with {surrogate!r}.")
-    given = {"log_probs": log_probs, "old_log_probs": old_log_probs, "advantages": per_token(advantages, log_probs)}
-    given |= {} if ref_log_probs is None else {"ref_log_probs": ref_log_probs}
-    arrays, dtype = aligned(where, **given)
+    reference = {} if ref_log_probs is None else {"ref_log_probs": ref_log_probs}
+    advantages = per_token(advantages, log_probs)
+    arrays, dtype = aligned(where, log_probs=log_probs, old_log_probs=old_log_probs, advantages=advantages, **reference)
     log_probs, old_log_probs, advantages, *reference = arrays[0], *map(lax.stop_gradient, arrays[1:])
     log_ratio = log_probs - old_log_probs
     if ratio == "sequence":
@@ -138,9 +139,11 @@ def grpo_loss(
     else:
         losses = sapo_surrogate(log_ratio, advantages, sapo_temperature_pos, sapo_temperature_neg)
     if not is_off(beta):
-        beta = jnp.asarray(beta, losses.dtype)
-        kl = [divergence(kl_estimator, log_probs - ref) for ref in reference]
-        losses = losses + times(beta, kl[0]) if kl else nan_unless(beta == 0, losses)
+        beta = as_number(beta, losses)
+        if reference:
+            losses = losses + times(beta, divergence(kl_estimator, log_probs - reference[0]))
+        else:  # a traced number may be 0
+            losses = nan_unless(beta == 0, losses)
     return reduce_tokens(losses, reduction, where, sample_weight, aggregation, length, dtype=dtype)
 
 

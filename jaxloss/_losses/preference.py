@@ -323,7 +323,7 @@ def orpo_loss(
     Source: Hong et al., "ORPO", 2024, equation (6).
     """
     # Masked log-probabilities are filled with -1, whose odds are finite.
-    arrays, dtype = aligned(where, fill=-1.0, chosen_log_probs=chosen_log_probs, rejected_log_probs=rejected_log_probs)
+    arrays, dtype = aligned(where, -1.0, chosen_log_probs=chosen_log_probs, rejected_log_probs=rejected_log_probs)
     chosen = nan_unless(within(LOG_PROBABILITY, chosen_log_probs=arrays[0]), arrays[0])
     rejected = nan_unless(within(LOG_PROBABILITY, rejected_log_probs=arrays[1]), arrays[1])
     beta, sft_weight = (jnp.asarray(number, chosen.dtype) for number in (beta, sft_weight))

@@ -221,7 +221,7 @@ def forward_mode_equals_reverse_mode(subject: Subject) -> None:
 
 def derivatives_equal_finite_differences(subject: Subject) -> None:
     """The gradient along a direction, and how it changes along it: forward over reverse, and reverse over reverse."""
-    if not subject.true_gradient:  # its gradient is compared with the reference's alone
+    if not subject.true_gradient:  # a test of its own states its gradient
         return
     # Off the grid that the inputs lie on, and kinks with them.
     rng = np.random.default_rng(0)
