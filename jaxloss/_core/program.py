@@ -7,7 +7,7 @@ user's `jax.jit` the loss is called as it is, because a program within a program
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
@@ -43,18 +43,12 @@ def program(*arrays: str, **numbers: NumberRange) -> Callable[[Callable[P, T]], 
         names = frozenset((*positional, "where", "sample_weight", *arrays))
         defaults = {name: cast(object, parameters[name].default) for name in numbers}
 
-        def range_of(name: str, given: Sequence[object], options: Named) -> Number:
-            number = numbers[name]
-            if isinstance(number, Number):
-                return number
-            every = {name: cast(object, each.default) for name, each in parameters.items()}
-            return number(every | dict(zip(positional, given, strict=False)) | options)
-
         def traced(
             static: Static, given: tuple[object, ...], named: Named, python: Named, numeric: dict[str, Array]
         ) -> T:
             options = {name: value for name, _, value in static}
-            ranged = {name: range_of(name, given, options).traced(name, value) for name, value in numeric.items()}
+            ranges = {name: _range(numbers[name], parameters, given, options) for name in numeric}
+            ranged = {name: ranges[name].traced(name, value) for name, value in numeric.items()}
             return cast(Callable[..., T], loss)(*given, **options, **named, **python, **ranged)
 
         compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0))
@@ -79,7 +73,7 @@ def program(*arrays: str, **numbers: NumberRange) -> Callable[[Callable[P, T]], 
                     static.append((name, type(value), value))
                 elif not isinstance(value, int | float):
                     numeric[name] = jnp.asarray(cast(Array, value))
-                elif value == (number := range_of(name, ordered, options)).off:
+                elif value == (number := _range(numbers[name], parameters, ordered, options)).off:
                     static.append((name, float, value))
                 else:
                     python[name] = number.checked(name, value)
@@ -89,6 +83,16 @@ def program(*arrays: str, **numbers: NumberRange) -> Callable[[Callable[P, T]], 
         return called
 
     return decorate
+
+
+def _range(
+    number: NumberRange, parameters: Mapping[str, inspect.Parameter], given: Sequence[object], options: Named
+) -> Number:
+    """The range of a number in a call with these arguments."""
+    if isinstance(number, Number):
+        return number
+    defaults = {name: cast(object, each.default) for name, each in parameters.items()}
+    return number(defaults | dict(zip(parameters, given, strict=False)) | options)
 
 
 @functools.partial(jax.jit, inline=True)
