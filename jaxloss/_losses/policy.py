@@ -112,7 +112,7 @@ def ppo_loss(
 
     Args:
         log_probs: Log-probabilities $p$ of the sampled tokens, shape (N..., T).
-        old_log_probs: Those under the policy that sampled them, in the same shape. They are constants.
+        old_log_probs: Log-probabilities under the policy that sampled the tokens, in the same shape, constants.
         advantages: Advantages $A$ of the tokens, shape (N..., T), or of the sequences, shape (N...). They are
             constants.
         epsilon: How far below 1 the ratio has a gradient where the advantage is negative, in [0, 1].
@@ -241,7 +241,7 @@ def kl_estimate(
 
     Args:
         log_probs: Log-probabilities $p$ of the tokens, which the policy sampled, shape (N..., T).
-        ref_log_probs: Those under the reference policy, in the same shape. They are constants.
+        ref_log_probs: Log-probabilities under the reference policy, in the same shape. They are constants.
         estimator: `"k1"`, `"k2"` or `"k3"`. As a value, k1 and k3 have the expectation KL, and k2 is near it. As a
             loss, k2 has the gradient of the KL, the gradient of k1 has the mean 0, and k3 has the gradient of the
             forward KL.

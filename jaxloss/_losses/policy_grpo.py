@@ -74,14 +74,14 @@ def grpo_loss(
     | `"cispo"` | $-\min(\rho, 1 + \epsilon_\text{high}) \, A \, p$, where the minimum is a constant |
     | `"sapo"` | $-\frac4\tau \sigma(\tau (\rho - 1)) A$, where $\tau$ depends on the sign of $A$ |
 
-    Groups have made their advantages before: a completion's reward minus the mean reward of its prompt, say.
+    The caller makes the advantages of a group: a completion's reward minus the mean reward of its prompt, for example.
 
     Args:
         log_probs: Log-probabilities $p$ of the sampled tokens, shape (N..., T).
-        old_log_probs: Those under the policy that sampled them, in the same shape. They are constants.
+        old_log_probs: Log-probabilities under the policy that sampled the tokens, in the same shape, constants.
         advantages: Advantages $A$ of the sequences, shape (N...), or of the tokens, shape (N..., T). They are
             constants.
-        ref_log_probs: Those under the reference policy, in the shape of `log_probs`. They are constants, and `beta`
+        ref_log_probs: Log-probabilities under the reference policy, in the same shape. They are constants, and `beta`
             needs them.
         epsilon: How far below 1 the ratio has a gradient where the advantage is negative, in [0, 1].
         epsilon_high: How far above 1 the ratio has a gradient where the advantage is positive, at least 0. The default

@@ -105,8 +105,8 @@ def dpo_loss(
     Args:
         chosen_log_probs: Log-probabilities $c$ of the chosen completions under the policy, any shape.
         rejected_log_probs: Log-probabilities $r$ of the rejected completions, in the same shape.
-        ref_chosen_log_probs: Those of the chosen completions under the reference model. They are constants.
-        ref_rejected_log_probs: Those of the rejected completions under the reference model. They are constants.
+        ref_chosen_log_probs: Log-probabilities of the chosen completions under the reference model, constants.
+        ref_rejected_log_probs: Log-probabilities of the rejected completions under the reference model, constants.
         beta: The weight of the divergence from the reference model, above 0.
         loss_type: The loss of a pair, as in the table.
         label_smoothing: The share $\epsilon$ of pairs whose labels are taken to be exchanged: in [0, 1] for
@@ -246,8 +246,8 @@ def simpo_loss(
     $$ \ell = -(1 - \epsilon) \log \sigma(x) - \epsilon \log \sigma(-x), \qquad x = \beta (c - r) - \gamma $$
 
     Args:
-        chosen_log_probs: Averages $c$ of the log-probabilities of the chosen completions' tokens, any shape.
-        rejected_log_probs: Averages $r$ of those of the rejected completions, in the same shape.
+        chosen_log_probs: Log-probabilities $c$ of the chosen completions, averaged over their tokens, any shape.
+        rejected_log_probs: Averages $r$ for the rejected completions, in the same shape.
         beta: The factor of the difference, above 0.
         gamma: The lead $\gamma$ that the scaled difference should have.
         label_smoothing: The share $\epsilon$ of pairs whose labels are taken to be exchanged, in [0, 1].
@@ -300,8 +300,9 @@ def orpo_loss(
     $$ \ell = -w c - \beta \log \sigma\Bigl(\log \frac{e^c}{1 - e^c} - \log \frac{e^r}{1 - e^r}\Bigr) $$
 
     Args:
-        chosen_log_probs: Averages $c$ of the log-probabilities of the chosen completions' tokens, at most 0, any shape.
-        rejected_log_probs: Averages $r$ of those of the rejected completions, in the same shape.
+        chosen_log_probs: Log-probabilities $c$ of the chosen completions, averaged over their tokens, at most 0, any
+            shape.
+        rejected_log_probs: Averages $r$ for the rejected completions, in the same shape.
         beta: The weight of the odds ratio, at least 0.
         sft_weight: The weight $w$ of the chosen completion's likelihood, at least 0.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].

@@ -53,7 +53,7 @@ def kto_loss(
 
     Args:
         log_probs: Log-probabilities $p$ of the completions under the policy, any shape.
-        ref_log_probs: Those under the reference model, in the same shape. They are constants.
+        ref_log_probs: Log-probabilities under the reference model, in the same shape. They are constants.
         targets: True or 1 for a desirable completion, False or 0 for an undesirable one, in the same shape.
         reference_point: The gain that counts as none, a constant: an estimate of the policy's divergence from the
             reference model, in nats. It is the mean log-ratio of completions of other prompts. On several devices, take
