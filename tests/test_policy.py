@@ -1,5 +1,6 @@
 """Losses of policies and preferences at their edges: constants, clipped ratios, certain tokens, empty completions."""
 
+import dataclasses
 from typing import Any
 
 import chex
@@ -50,6 +51,25 @@ def test_the_gradient_of_cispo_is_the_clipped_ratio_times_the_advantage() -> Non
     loss = jaxloss.GRPOLoss(surrogate="cispo", epsilon_high=0.5, reduction="sum")
     wanted = -ratio * np.asarray(ADVANTAGES)[:, None]
     chex.assert_trees_all_close(jax.grad(loss)(LOG_PROBS, OLD, ADVANTAGES), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "number"),
+    [
+        (jaxloss.PPOLoss(delta=2.0), 3),
+        (jaxloss.PPOValueLoss(), 3),
+        (jaxloss.PolicyGradientLoss(), 2),
+        (jaxloss.KLEstimate(), 2),
+        *((jaxloss.GRPOLoss(beta=0.5, surrogate=surrogate), 4) for surrogate in ("clip", "cispo", "sapo")),
+    ],
+    ids=repr,
+)
+def test_a_nan_in_any_array_is_nan_in_its_token_alone(loss: Any, number: int) -> None:
+    for position in range(number):
+        arrays = [jnp.array([-1.0, -1.5, -2.0]) - shift for shift in (0.0, 0.25, -0.5, 0.75)[:number]]
+        arrays[position] = arrays[position].at[1].set(jnp.nan)
+        losses = dataclasses.replace(loss, reduction="none")(*arrays)
+        assert np.isnan(losses).tolist() == [False, True, False]
 
 
 # Ratios -------------------------------------------------------------------------------------------------------------

@@ -210,7 +210,8 @@ def ppo_value_loss(
     radius = as_number(epsilon, old)
     error = arrays[0] - returns
     clipped = clamp_max(clamp_min(arrays[0], old - radius), old + radius) - returns
-    larger = jnp.where(jnp.abs(clipped) > jnp.abs(error), clipped, error)
+    # A NaN in either makes the comparison False. Then the clipped error is NaN too.
+    larger = jnp.where(jnp.abs(error) >= jnp.abs(clipped), error, clipped)
     return reduce_tokens(jnp.square(larger) / 2, reduction, where, sample_weight, aggregation, length, dtype=dtype)
 
 
