@@ -52,7 +52,7 @@ def log_probs_near_certainty(kind: points.Kind) -> Arrays:
 
 def moderate(number: int) -> Callable[[points.Kind], Arrays]:
     """Tuples of numbers whose differences do not overflow."""
-    return lambda kind: points.sampled(*[bounded(kind)] * number)
+    return lambda kind: points.sampled(*[bounded(kind)] * number, number=1000)
 
 
 def bounded(kind: points.Kind) -> np.ndarray:
@@ -60,7 +60,7 @@ def bounded(kind: points.Kind) -> np.ndarray:
 
 
 def sampled_completions(kind: points.Kind) -> Arrays:
-    return points.sampled(bounded(kind), bounded(kind), np.array([0, 1]))
+    return points.sampled(bounded(kind), bounded(kind), np.array([0, 1]), number=1000)
 
 
 # Each function takes the tensors of one element.
@@ -181,9 +181,16 @@ def kto(
     return weight * first(call(log_probs, targets, torch.zeros(1), reference, beta=beta, kl=point))
 
 
-TWO = {"adversarial": moderate(2), "ordinary": two_policies, "differentiable": (0, 1)}
-FOUR = {"adversarial": moderate(4), "ordinary": policy_and_reference, "differentiable": (0, 1), "ulps": (3, 4)}
-UNPAIRED = {"adversarial": sampled_completions, "ordinary": completions}
+FEW = Inputs((400,))  # ordinary points: the formulas in many digits take their time
+TWO = {"adversarial": moderate(2), "ordinary": two_policies, "differentiable": (0, 1), "inputs": FEW}
+FOUR = {
+    "adversarial": moderate(4),
+    "ordinary": policy_and_reference,
+    "differentiable": (0, 1),
+    "ulps": (3, 4),
+    "inputs": FEW,
+}
+UNPAIRED = {"adversarial": sampled_completions, "ordinary": completions, "inputs": FEW}
 SMALL = {name: ELEMENTS[name] for name in ("batched", "tiny")}
 INPUTS = {name: ELEMENTS[name] for name in ("batched", "unbatched", "tiny", "large", "huge")}
 
