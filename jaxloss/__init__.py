@@ -19,6 +19,8 @@ from jaxloss._losses import (
     linear,
     margin,
     noise,
+    policy,
+    preference,
     regression,
     sequence,
 )
@@ -33,6 +35,8 @@ from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
+from jaxloss._losses.policy import *
+from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
 
@@ -50,6 +54,8 @@ __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += noise.__all__
+__all__ += policy.__all__
+__all__ += preference.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
 

@@ -1,7 +1,9 @@
 """Checks of arguments when a loss is traced: dtypes, shapes and options. An array's values are never looked at."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
@@ -44,6 +46,16 @@ def paired(
     same_shape(**{name: first, "targets": second})
     keep = mask(where, first.shape)
     return filled(first, keep, fill), filled(second, keep, fill), dtype
+
+
+def aligned(
+    where: Mask | None, fill: float = 0.0, /, **arrays: Shaped[ArrayLike, "..."]
+) -> tuple[list[Values], jnp.dtype]:
+    """Check arrays of one shape, and fill them where masked. Also return the dtype of the unreduced loss."""
+    converted, dtype = floats(**arrays)
+    same_shape(**dict(zip(arrays, converted, strict=True)))
+    keep = mask(where, converted[0].shape)
+    return [filled(array, keep, fill) for array in converted], dtype
 
 
 def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
@@ -96,20 +108,31 @@ class Number:
     above: float = -math.inf
     at_least: float = -math.inf
     at_most: float = math.inf
+    below: float = math.inf
     off: float | None = None
     """The number at which the loss leaves the option's term out of its program."""
+    condition: str = ""
+    """The words that say when this range holds, if not always."""
 
     def holds(self, number: Values) -> Bool[Array, "..."]:
-        return (number > self.above) & (number >= self.at_least) & (number <= self.at_most)
+        return (number > self.above) & (number >= self.at_least) & (number <= self.at_most) & (number < self.below)
 
     @property
     def words(self) -> str:
-        bounds = (("above", self.above), ("at least", self.at_least), ("at most", self.at_most))
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound)) or "a number"
+        if self.at_least == self.at_most:
+            return f"{self.at_most:g}{self.condition}"
+        bounds = (
+            ("above", self.above),
+            ("at least", self.at_least),
+            ("at most", self.at_most),
+            ("below", self.below),
+        )
+        words = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
+        return (words or "a number") + self.condition
 
     def checked(self, name: str, value: float) -> float:
         """A Python number, which must be in the range."""
-        if self.above < value <= self.at_most and value >= self.at_least:
+        if self.above < value < self.below and self.at_least <= value <= self.at_most:
             return float(value)
         raise ValueError(f"`{name}` is {value}, but must be {self.words}.")
 
@@ -122,6 +145,15 @@ class Number:
             raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")
         number = number.astype(accumulator(number.dtype) if jnp.issubdtype(number.dtype, jnp.floating) else float)
         return nan_unless(within(Domain(self.words, self.holds), **{name: number}), number)
+
+
+NumberRange: TypeAlias = Number | Callable[[Mapping[str, object]], Number]
+"""A range, or a function that chooses it by the other arguments of the loss."""
+
+
+def is_off(number: Scalar | None) -> bool:
+    """Whether an option is the number 0, known while tracing, so that its term is left out of the program."""
+    return isinstance(number, int | float) and number == 0
 
 
 def option(
@@ -142,6 +174,13 @@ def option(
     return jnp.asarray(
         number.checked(name, value) if is_python else number.traced(name, value), accumulator(like.dtype)
     )
+
+
+def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise for a string option that has another value than these."""
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"`{name}` is {value!r}; it must be {', '.join(others)} or {last}.")
 
 
 def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:

@@ -4,6 +4,7 @@ JAX's own derivatives differ from PyTorch's at kinks: `grad(abs)(0)` is 1, and `
 NaN where infinity meets zero. Every loss takes its kinks and edges from this file.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -87,6 +88,29 @@ def sigmoid(x: Values) -> Values:
 @sigmoid.defjvp
 def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
     return sigmoid(*primals), sigmoid(*primals) * sigmoid(-primals[0]) * tangents[0]
+
+
+def log1mexp(x: Values) -> Values:
+    """log(1 - exp(x)) for x <= 0, with all digits: -inf at 0, 0 at -inf, NaN above 0."""
+    # Near 0 the difference 1 - exp(x) has few digits. Far from it its logarithm has.
+    near = x > -math.log(2)
+    return jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1.0))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
+
+
+@jax.custom_jvp
+def exp_excess(x: Values) -> Values:
+    """exp(x) - 1 - x, with all digits near 0, where it is half the square of x. Its derivative is expm1(x)."""
+    small = jnp.abs(x) < 0.5
+    near = jnp.where(small, x, 0.0)
+    series = jnp.zeros_like(x)
+    for n in range(15, 1, -1):  # terms after the fifteenth are below the precision of float64
+        series = series * near + 1 / math.factorial(n)
+    return jnp.where(small, near * near * series, jnp.expm1(x) - x)
+
+
+@exp_excess.defjvp
+def _exp_excess_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return exp_excess(*primals), jnp.expm1(*primals) * tangents[0]
 
 
 def overflow_safe_mean(x: Values, axis: int) -> Values:

@@ -7,7 +7,7 @@ user's `jax.jit` the loss is called as it is, because a program within a program
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jaxloss._core.arguments import Number
+from jaxloss._core.arguments import Number, NumberRange
 from jaxloss._core.integers import untruncated
 
 P = ParamSpec("P")
@@ -26,7 +26,7 @@ Named: TypeAlias = dict[str, object]
 
 
 def program(
-    *arrays: str, integers: tuple[str, ...] = (), **numbers: Number
+    *arrays: str, integers: tuple[str, ...] = (), **numbers: NumberRange
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a loss one cached program.
 
@@ -36,7 +36,8 @@ def program(
         integers: the arrays whose integers name something: a class, or a number of frames. Those of other arrays are
             quantities.
         numbers: the options that are numbers, with their ranges. The loss receives them as arrays, which are NaN where
-            a traced number is out of range. It receives a number that is off, or None, as it came.
+            a traced number is out of range. It receives a number that is off, or None, as it came. A range may
+            depend on the other arguments.
 
     All other options are static: each of their values has a program of its own.
     """
@@ -51,7 +52,8 @@ def program(
             static: Static, given: tuple[object, ...], named: Named, python: Named, numeric: dict[str, Array]
         ) -> T:
             options = {name: value for name, _, value in static}
-            ranged = {name: numbers[name].traced(name, value) for name, value in numeric.items()}
+            ranges = {name: _range(numbers[name], parameters, given, options) for name in numeric}
+            ranged = {name: ranges[name].traced(name, value) for name, value in numeric.items()}
             return cast(Callable[..., T], loss)(*given, **options, **named, **python, **ranged)
 
         compiled = cast(Callable[..., T], jax.jit(traced, static_argnums=0))
@@ -61,11 +63,7 @@ def program(
             if not options.keys() <= parameters.keys():
                 return loss(*given, **options)  # Python says which keyword is unknown
             _check_count(loss.__name__, len(given), positional, parameters)
-            ordered: list[object] = list(given)
-            for name in positional[len(given) :]:
-                if name not in options:
-                    break
-                ordered.append(options.pop(name))
+            ordered = [*given, *_given_by_name(positional[len(given) :], options)]
             static: list[tuple[str, type, object]] = []
             named, python = Named(), Named()
             numeric: dict[str, Array] = {}
@@ -76,10 +74,10 @@ def program(
                     static.append((name, type(value), value))
                 elif not isinstance(value, int | float):
                     numeric[name] = jnp.asarray(cast(Array, untruncated(value, names=False)))
-                elif value == numbers[name].off:
+                elif value == (number := _range(numbers[name], parameters, ordered, options)).off:
                     static.append((name, float, value))
                 else:
-                    python[name] = numbers[name].checked(name, value)
+                    python[name] = number.checked(name, value)
             run = traced if _staged() else compiled
             taken = _taken(positional, ordered, integers)
             return run(tuple(sorted(static, key=_name)), taken, named, python, numeric)
@@ -87,6 +85,16 @@ def program(
         return called
 
     return decorate
+
+
+def _range(
+    number: NumberRange, parameters: Mapping[str, inspect.Parameter], given: Sequence[object], options: Named
+) -> Number:
+    """The range of a number in a call with these arguments."""
+    if isinstance(number, Number):
+        return number
+    defaults = {name: cast(object, each.default) for name, each in parameters.items()}
+    return number(defaults | dict(zip(parameters, given, strict=False)) | options)
 
 
 @functools.partial(jax.jit, inline=True)
@@ -137,6 +145,14 @@ def _check_kind(name: str, value: object) -> None:
         raise TypeError(f"`{name}` is sparse, but losses take dense arrays: use `{name}.todense()`.")
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         raise TypeError(f"`{name}` is a key of random numbers and no array of numbers: check the order of the arrays.")
+
+
+def _given_by_name(names: list[str], options: Named) -> Iterator[object]:
+    """The arrays that follow those given by position. They leave the options."""
+    for name in names:
+        if name not in options:
+            return
+        yield options.pop(name)
 
 
 def _taken(names: list[str], values: list[object], integers: tuple[str, ...]) -> tuple[object, ...]:
