@@ -17,6 +17,7 @@ from jaxloss._losses import (
     margin,
     regression,
     sequence,
+    tokens,
 )
 from jaxloss._losses.binary import *
 from jaxloss._losses.classification import *
@@ -27,6 +28,7 @@ from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
+from jaxloss._losses.tokens import *
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,7 @@ __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
+__all__ += tokens.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:
