@@ -49,6 +49,12 @@ class Case:
     """Whether unreduced losses of low-precision inputs are float32."""
     compares_examples: bool = False
     """Whether the loss of an example depends on the other examples of its batch."""
+    compares_tokens: bool = False
+    """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
+    true_gradient: bool = True
+    """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
+    constants: tuple[str, ...] = ()
+    """Options that are constants by definition: numbers whose gradient is 0."""
 
     @property
     def name(self) -> str:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxloss._core.arguments import filled
 from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_axis import ClassAxis
-from jaxloss._core.dtypes import limits
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy import xla, xla_cpu
 from jaxloss._ops.cross_entropy.log_softmax import log_softmax
@@ -52,7 +51,7 @@ def _entropies_and_slopes_jvp(
     entropy, slope = _entropies_and_slopes(logits, keep, axis)
     log_probs = log_softmax(filled(logits, keep, 0.0), axis)
     probabilities = jnp.exp(log_probs)
-    costs = jnp.minimum(-log_probs, limits(slope.dtype).max)  # that of probability 0 is finite, and its product is 0
+    costs = jnp.where(probabilities > 0, -log_probs, 0.0)  # p log p is 0 at a probability of 0
     tangent = filled(tangents[0].astype(slope.dtype), keep, 0.0)
     centred = tangent - axis.sum(probabilities * tangent)
     entropy_dot = axis.sum(slope * tangent)

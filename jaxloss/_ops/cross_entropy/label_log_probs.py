@@ -34,15 +34,19 @@ def several_log_probs(logits: Values, label: Labels, axis: ClassAxis) -> Values:
     most = limits(picked.dtype).max
     # An unusable class is chosen only if there is no usable one, even if those all have a logit of -inf.
     rank = jnp.where(usable, jnp.maximum(lax.stop_gradient(picked), -most / 2), -most)
-    likeliest = jnp.arange(picked.shape[-1]) == jnp.argmax(rank, -1, keepdims=True)
+    best = jnp.argmax(rank, -1, keepdims=True)
+    likeliest = lax.broadcasted_iota(best.dtype, (1,) * (rank.ndim - 1) + rank.shape[-1:], rank.ndim - 1) == best
 
     def at_likeliest(values: AnyArray) -> AnyArray:
         # A gather would need its sharding on a mesh with explicit axes.
         return jnp.sum(jnp.where(likeliest, values, jnp.zeros((), values.dtype)), -1, keepdims=True)
 
     top = at_likeliest(picked)
-    keep = None if label.keep is None else jnp.any(label.keep, -2)
-    chosen = Labels(at_likeliest(numbers).astype(numbers.dtype), jnp.any(usable, -1, keepdims=True), keep)
+    keep, in_range = None, jnp.any(usable, -1, keepdims=True)
+    if label.keep is not None:
+        keep = jnp.any(label.keep, -2)
+        in_range = in_range | ~keep  # a masked row must make nothing NaN
+    chosen = Labels(at_likeliest(numbers).astype(numbers.dtype), in_range, keep)
     # If the likeliest has a logit of -inf, the log-probabilities of all K are -inf without the difference.
     ruled_out = is_infinite(top)
     difference = jnp.where(ruled_out, 0.0, picked) - jnp.where(ruled_out, 0.0, top)

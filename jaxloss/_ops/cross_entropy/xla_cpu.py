@@ -102,7 +102,7 @@ def _entropy_terms(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Val
     largest = largest_of(logits, axis)
     log_sum = _log_sum(logits, largest, axis)
     # The sums of the log-sum contain the same exponentials, and XLA would store them for both.
-    logits_of_pass, largest_of_pass, log_sum = unshared(logits, largest, log_sum)
+    logits_of_pass, largest_of_pass, _ = unshared(logits, largest, log_sum)
     weighted = axis.sum(gap_terms(logits_of_pass, largest_of_pass))
     return log_sum + weighted * jnp.exp(-log_sum), largest, log_sum
 
