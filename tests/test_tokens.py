@@ -265,6 +265,7 @@ def test_classes_split_over_a_mesh_axis() -> None:
     chex.assert_trees_all_close(found, wanted, **CLOSE)
 
 
+@pytest.mark.exhaustive
 def test_arrays_whose_types_say_how_they_are_split() -> None:
     kinds = (AxisType.Explicit,) * 2
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=kinds)
