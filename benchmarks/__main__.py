@@ -13,6 +13,7 @@ SUITES = (
     "elementwise",
     "cross_entropy",
     "linear_cross_entropy",
+    "tokens",
     "ctc",
     "embedding",
     "compile_time",

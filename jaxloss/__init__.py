@@ -23,6 +23,7 @@ from jaxloss._losses import (
     preference,
     regression,
     sequence,
+    tokens,
 )
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
@@ -39,6 +40,7 @@ from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
+from jaxloss._losses.tokens import *
 
 __version__ = "0.1.0"
 
@@ -58,6 +60,7 @@ __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
+__all__ += tokens.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:

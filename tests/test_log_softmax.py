@@ -1,5 +1,8 @@
 """`log_softmax` is that of JAX with more digits and less memory, on every axis, mesh and derivative."""
 
+from functools import partial
+from types import ModuleType
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,8 @@ from compiled import compiled, exchanges, promises_memory, temporaries
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxloss
+from jaxloss._core.class_axis import ClassAxis
+from jaxloss._ops.cross_entropy import xla, xla_cpu
 
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6)) * 3)
 CHANGE = jnp.asarray(np.random.default_rng(1).normal(size=(8, 6)))
@@ -42,6 +47,39 @@ def test_a_dominating_class_keeps_its_digits() -> None:
     for function in (jaxloss.log_softmax, jax.jit(jaxloss.log_softmax)):
         np.testing.assert_allclose(function(gaps), exact, rtol=3e-7)
     assert jax.nn.log_softmax(gaps)[0, 0] == 0  # which loses all of them
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7])
+def test_logits_that_the_compiler_forms_anew_in_each_loop(temperature: float) -> None:
+    # It multiplies them by 1 / temperature, and fuses the product with the difference from the largest logit. So the
+    # exponential of the largest is only close to 1.
+    logits, soft = LOGITS.astype("float32") / 3, jax.nn.softmax(CHANGE.astype("float32"))
+    wanted = jax.nn.log_softmax(logits / temperature)
+
+    @jax.jit
+    def both(logits, temperature):
+        scaled = logits / temperature
+        return jaxloss.log_softmax(scaled), jaxloss.cross_entropy(scaled, soft, reduction="none")
+
+    found = both(logits, jnp.float32(temperature))
+    chex.assert_trees_all_close(found, (wanted, -jnp.sum(soft * wanted, -1)), rtol=2e-6)
+
+
+@pytest.mark.parametrize("platform", [xla, xla_cpu])
+def test_an_implementation_has_the_true_derivative(platform: ModuleType) -> None:
+    # JAX drops custom derivatives within a scan that it differentiates in reverse and then in forward mode.
+    dominated = LOGITS.at[0, 0].add(20.0)
+    for name in ("log_softmax", "entropy"):
+        found = jax.jacfwd(partial(getattr(platform, name), axis=ClassAxis(1)))(dominated)
+        wanted = jax.jacfwd(plain[name])(dominated)
+        chex.assert_trees_all_close(found, wanted, **EXACT)
+
+
+def plain_entropy(logits):
+    return -jnp.sum(jax.nn.softmax(logits) * jax.nn.log_softmax(logits), -1, keepdims=True)
+
+
+plain = {"log_softmax": jax.nn.log_softmax, "entropy": plain_entropy}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

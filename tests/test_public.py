@@ -312,6 +312,16 @@ HELPER_SIGNATURES = {
     "pairwise_distance": "a, b, *, p=2.0, eps=1e-06, keepdims=False",
     "log_softmax": "logits, *, axis=-1, axis_name=None",
     "cosine_similarity": "a, b, *, axis=-1, eps=1e-08",
+    "token_log_probs": (
+        "logits, targets, *, ignore_index=-100, temperature=1.0, logit_softcap=None, axis=-1, axis_name=None, "
+        "where=None"
+    ),
+    "linear_token_log_probs": (
+        "hidden, kernel, targets, *, bias=None, ignore_index=-100, temperature=1.0, logit_softcap=None, "
+        "chunk_size=None, implementation=None, axis_name=None, where=None"
+    ),
+    "token_entropy": "logits, *, temperature=1.0, logit_softcap=None, axis=-1, axis_name=None, where=None",
+    "sequence_log_probs": ("log_probs, *, where=None, average=False, segment_ids=None, num_segments=None, axis=-1"),
     "reduce": "losses, reduction='mean', where=None, sample_weight=None, *, count=None, dtype=None",
     "parts": "loss",
     "checked": "loss",

@@ -185,6 +185,25 @@ def _one_hot_fix(name: str, axis: int) -> str:
     return f": for one-hot targets use `targets.argmax({axis})`"
 
 
+def token_labels(
+    targets: Shaped[ArrayLike, "..."], like: Like, axis: ClassAxis, where: Mask | None, ignore_index: int
+) -> Labels:
+    """Class numbers of tokens, checked: one for each token, or K along a further axis at the end.
+
+    The arrays of K class numbers have the axes of the tokens, then K and 1.
+    """
+    targets = class_numbers(targets)
+    tokens = like.shape[: axis.number] + like.shape[axis.number + 1 :]
+    if targets.ndim != len(tokens) + 1 or targets.shape[:-1] != tokens:
+        return labels(targets, like, axis, where, ignore_index=ignore_index)
+    if targets.shape[-1] == 0:
+        raise ValueError(f"`targets` has shape {targets.shape}: its last axis is empty, and a token needs a class.")
+    keep = mask(where, tokens)
+    keep = None if keep is None else keep[..., None]
+    several = jax.ShapeDtypeStruct((*targets.shape, like.shape[axis.number]), like.dtype)
+    return labels(targets, several, ClassAxis(targets.ndim, axis.mesh), keep, ignore_index=ignore_index)
+
+
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
     """The domain of class numbers; its words name `ignore_index` where that is not a class."""
     other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"

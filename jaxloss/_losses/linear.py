@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxloss._core.arguments import Number, floating
+from jaxloss._core.arguments import Number
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import Labels, labels
 from jaxloss._core.dtypes import accumulator
+from jaxloss._core.logits import Hidden, Kernel, Scale, check_chunk_size, matched, with_bias
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -22,12 +23,6 @@ from jaxloss._ops.rows import Implementation, solve
 from jaxloss._ops.rows.problem import Problem, Rows, Shared
 
 __all__ = ["LinearCrossEntropyLoss", "TokenStats", "linear_cross_entropy", "linear_cross_entropy_with_stats"]
-
-
-Hidden = Float[ArrayLike, "*tokens width"]
-
-
-Kernel = Float[ArrayLike, "width *heads_and_classes"]
 
 
 Losses = Float[Array, "..."]
@@ -249,15 +244,14 @@ def _loss_and_stats(
     sample_weight: Weight | None,
 ) -> tuple[Losses, "_Stats | None"]:
     """Check the arguments, solve in chunks, and reduce. The statistics are None for probabilities."""
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"`chunk_size` is {chunk_size}, but a chunk has at least one token.")
+    check_chunk_size(chunk_size)
     check_reduction(reduction)
-    hidden, kernel, bias = _matched(hidden, kernel, bias)
+    hidden, kernel, bias = matched(hidden, kernel, bias)
     shape = (*hidden.shape[:-1], *kernel.shape[1:-1])
     axis = class_axis(len(shape), axis_name, kernel=kernel)
     logits = jax.ShapeDtypeStruct((*shape, kernel.shape[-1]), accumulator(hidden.dtype))
     options = cross_entropy_options(logits, axis, weight, label_smoothing, z_loss)
-    softcap = None if logit_softcap is None else jnp.asarray(logit_softcap, logits.dtype)
+    scale = Scale.of(logits, logit_softcap, 1.0)
     targets, count = jnp.asarray(targets), None
     if jnp.issubdtype(targets.dtype, jnp.floating):
         target = Probabilities.of(targets, logits, axis, where, ignore_index, name="hidden @ kernel")
@@ -269,7 +263,7 @@ def _loss_and_stats(
     keep = jnp.ones(shape, bool) if target.keep is None else target.keep[..., 0]
     if options.weight is not None:  # the axes of the kernel, which are those of a chunk of logits
         options = options._replace(weight=options.weight.reshape((1,) * (kernel.ndim - 1) + kernel.shape[-1:]))
-    shared = Shared(kernel, _Parameters(bias, softcap, options), ClassAxis(kernel.ndim - 1, axis_name))
+    shared = Shared(kernel, _Parameters(bias, scale, options), ClassAxis(kernel.ndim - 1, axis_name))
     # "mean" and "sum" need the weighted sum only. Its gradient is computed with it, chunk by chunk. So the
     # weights of the losses must be known first.
     weights = None if reduction == "none" else reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
@@ -285,7 +279,7 @@ class _Parameters(NamedTuple):
     """The parameters between the product hidden @ kernel and the losses."""
 
     bias: Float[Array, "*heads classes"] | None
-    softcap: Float[Array, ""] | None
+    scale: Scale
     options: Options
 
 
@@ -301,11 +295,7 @@ def _token_losses(
     product: Values, targets: Real[Array, "..."], keep: Bool[Array, "..."], parameters: _Parameters, axis: ClassAxis
 ) -> tuple[Values, _Stats | None]:
     """The loss of each token, 0 where masked, from hidden @ kernel."""
-    logits = product
-    if parameters.bias is not None:
-        logits = logits + parameters.bias.astype(logits.dtype)[None]
-    if parameters.softcap is not None:
-        logits = parameters.softcap * jnp.tanh(logits / parameters.softcap)
+    logits = parameters.scale(with_bias(product, parameters.bias))
     keep = keep[..., None]
     if jnp.issubdtype(targets.dtype, jnp.floating):
         rows = row_losses(logits, Probabilities(targets, keep), parameters.options, axis)
@@ -320,24 +310,3 @@ def _token_losses(
     correct = (label_logit >= 0).astype(log_sum.dtype)
     stats = (label.zero_masked(each) for each in (label_logit - log_sum, correct, largest + log_sum))
     return jnp.squeeze(rows.losses, -1), _Stats(*(lax.stop_gradient(jnp.squeeze(each, -1)) for each in stats))
-
-
-def _matched(
-    hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None
-) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."] | None]:
-    """The arrays of the linear map, with shapes that fit; hidden and kernel are promoted to one dtype."""
-    hidden, kernel = floating("hidden", hidden), floating("kernel", kernel)
-    if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
-        fix = ": use `kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
-        raise ValueError(
-            f"`kernel` has shape {kernel.shape}, but for `hidden` {hidden.shape} it must be (width, classes) or "
-            f"(width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
-        )
-    if 0 in kernel.shape:
-        raise ValueError(f"`kernel` has shape {kernel.shape}: the loss needs a class, and a width to tell them apart.")
-    if bias is not None:
-        bias = floating("bias", bias)
-        if bias.shape != kernel.shape[1:]:
-            raise ValueError(f"`bias` has shape {bias.shape}, but `kernel` {kernel.shape} asks for {kernel.shape[1:]}.")
-    dtype = jnp.result_type(hidden, kernel)
-    return hidden.astype(dtype), kernel.astype(dtype), bias

@@ -19,7 +19,7 @@ ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 
 def per_token(advantages: Float[ArrayLike, "..."], log_probs: Float[ArrayLike, "..."]) -> Shaped[Array, "..."]:
     """Advantages of tokens. Those of sequences, which lack the last axis, are repeated."""
-    advantages, shape = jnp.asarray(advantages), jnp.shape(log_probs)
+    advantages, shape = jnp.asarray(advantages), jnp.asarray(log_probs).shape
     if shape and advantages.shape == shape[:-1]:
         return jnp.broadcast_to(advantages[..., None], shape)
     return advantages

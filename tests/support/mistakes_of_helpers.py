@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from mistakes import c, f, i, row
+from mistakes import b, c, f, i, row
 
 import jaxloss
 from jaxloss import Mean
@@ -78,6 +78,95 @@ HELPERS = [
         "`logits` has shape (2, 3), which has no axis 2.",
     ),
     row("log_softmax-no_class", lambda: jaxloss.log_softmax(f(2, 0)), ValueError, "axis -1 is empty"),
+    row(
+        "token_log_probs-shapes",
+        lambda: jaxloss.token_log_probs(f(2, 3), i(3)),
+        ValueError,
+        "`targets` has shape (3,), but `logits` (2, 3) without its class axis 1 is (2,).",
+    ),
+    row(
+        "token_log_probs-no_class_of_a_token",
+        lambda: jaxloss.token_log_probs(f(2, 3), i(2, 0)),
+        ValueError,
+        "`targets` has shape (2, 0): its last axis is empty, and a token needs a class.",
+    ),
+    row(
+        "token_log_probs-temperature",
+        lambda: jaxloss.token_log_probs(f(2, 3), i(2), temperature=0.0),
+        ValueError,
+        "`temperature` is 0.0, but must be above 0.",
+    ),
+    row(
+        "token_log_probs-probabilities",
+        lambda: jaxloss.token_log_probs(f(2, 3), f(2, 3)),
+        TypeError,
+        "`targets` has dtype float32, but class numbers are integers: use `astype(int)`.",
+    ),
+    row(
+        "linear_token_log_probs-transposed",
+        lambda: jaxloss.linear_token_log_probs(f(2, 3), f(5, 3), i(2)),
+        ValueError,
+        "(width, heads..., classes) with width 3: use `kernel.T`.",
+    ),
+    row(
+        "linear_token_log_probs_and_entropy-implementation",
+        lambda: jaxloss.linear_token_log_probs_and_entropy(f(2, 3), f(3, 5), i(2), implementation="triton"),
+        ValueError,
+        "`implementation` is 'triton'; it must be 'xla', 'reference' or None.",
+    ),
+    row(
+        "linear_token_entropy-chunk_size",
+        lambda: jaxloss.linear_token_entropy(f(2, 3), f(3, 5), chunk_size=0),
+        ValueError,
+        "`chunk_size` is 0, but a chunk has at least one token.",
+    ),
+    row(
+        "token_entropy-where",
+        lambda: jaxloss.token_entropy(f(2, 3), where=b(3)),
+        ValueError,
+        "`where` has shape (3,), but this loss has one value per element of (2,).",
+    ),
+    *(
+        row(f"sequence_log_probs-{what}", call, error, message)
+        for what, call, error, message in (
+            (
+                "ids_alone",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), segment_ids=i(2, 3)),
+                ValueError,
+                "`segment_ids` is given without `num_segments`: packed rows need both.",
+            ),
+            (
+                "number_alone",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), num_segments=2),
+                ValueError,
+                "`num_segments` is given without `segment_ids`: packed rows need both.",
+            ),
+            (
+                "no_segment",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), segment_ids=i(2, 3), num_segments=0),
+                ValueError,
+                "`num_segments` is 0, but a row has at least one segment.",
+            ),
+            (
+                "ids_of_another_shape",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), segment_ids=i(3), num_segments=2),
+                ValueError,
+                "`segment_ids` has shape (3,), but `log_probs` has shape (2, 3).",
+            ),
+            (
+                "floating_ids",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), segment_ids=f(2, 3), num_segments=2),
+                TypeError,
+                "`segment_ids` has dtype float32, but must be integers: use `astype(int)`.",
+            ),
+            (
+                "axis",
+                lambda: jaxloss.sequence_log_probs(f(2, 3), axis=2),
+                ValueError,
+                "`log_probs` has shape (2, 3), which has no axis 2.",
+            ),
+        )
+    ),
     *(
         row(
             f"reduce-{reduction}",

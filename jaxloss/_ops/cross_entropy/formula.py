@@ -91,12 +91,15 @@ def label_slopes(problem: LabelProblem, exponentials: Values, other_sum: Values,
 
 
 def log_sum_without_label(total: Values, other_sum: Values) -> Values:
-    """log(total), from the sum of the exponentials and from the sum without those that are 1.
+    """log(total), from the sum of the exponentials and from the sum without those above 3/4.
 
-    Below a total of 2 exactly one exponential is 1, that of the largest logit. The sum of the others keeps the digits
-    that total - 1 would lose. From 2 on it would lose none.
+    Below a total of 3/2 exactly one exponential is above 3/4, that of the largest logit. The sum of the others keeps
+    the digits that total - 1 would lose. From 3/2 on it would lose one bit.
+
+    The largest exponential is not compared with 1. The compiler may form logits anew in each loop, and then fuse a
+    product in them with the difference from the largest, so that the largest exponential is only close to 1.
     """
-    return jnp.log1p(jnp.where(total < 2, other_sum, total - 1))
+    return jnp.log1p(jnp.where(total < 1.5, other_sum, total - 1))
 
 
 def target_mass(problem: SoftProblem) -> Values:
@@ -131,6 +134,19 @@ def zero_if_weightless(weight: Values, cost: Values) -> Values:
     """The cost, and 0 where it is inf and has no weight: a class of mass 0 adds nothing, even if it is ruled out."""
     most = limits(cost.dtype).max  # the constant inf of `jnp.isinf` would stop a program under `jax.debug_infs`
     return jnp.where((weight == 0) & (cost > most), 0.0, cost)
+
+
+def gap_terms(logits: Values, largest: Values) -> Values:
+    """exp(-gap) * gap for the gap from the largest logit, the terms of the entropy; 0 for a logit of -inf."""
+    gaps = largest - logits.astype(largest.dtype)
+    # The exponential of a gap of inf is 0. A finite gap makes its product 0 too.
+    return jnp.exp(-gaps) * jnp.minimum(gaps, limits(gaps.dtype).max)
+
+
+def entropy_slope(logits: Values, largest: Values, log_sum: Values, entropy: Values) -> Values:
+    """The derivative of the entropy in the logits: -p (log p + entropy), 0 at a logit of -inf."""
+    costs = negative_log_softmax(logits, largest, log_sum)
+    return jnp.exp(-costs) * (jnp.minimum(costs, limits(costs.dtype).max) - entropy)
 
 
 # The reference ----------------------------------------------------------------------------------------------------

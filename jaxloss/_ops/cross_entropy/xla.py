@@ -5,11 +5,14 @@ the place for a reduction that makes both in one read.
 """
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy.formula import (
+    entropy_slope,
+    gap_terms,
     label_slopes,
     largest_of,
     log_sum_without_label,
@@ -62,6 +65,24 @@ def softmax(logits: Values, largest: Values, log_sum: Values) -> Values:
     return shifted_exp(logits, largest) * jnp.exp(-log_sum)
 
 
+def entropy(logits: Values, axis: ClassAxis) -> Values:
+    """The entropy of the softmax of each row."""
+    return _entropy_terms(logits, axis)[0]
+
+
+def entropy_and_slope(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
+    """The entropy of each row, and its slope."""
+    value, largest, log_sum = _entropy_terms(logits, axis)
+    logits, largest, log_sum, entropy = _reread(logits, largest, log_sum, value)
+    return value, entropy_slope(logits, largest, log_sum, entropy)
+
+
+def _entropy_terms(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Values]:
+    """The entropy, the largest logit of each row, and log(sum(exp(logits - largest)))."""
+    largest, log_sum = _statistics(logits, axis)
+    return log_sum + axis.sum(gap_terms(logits, largest)) * jnp.exp(-log_sum), largest, log_sum
+
+
 def _label_terms(problem: LabelProblem) -> tuple[RowTerms, Values, Values]:
     """The terms, the label's logit minus the largest, and the sum of the other classes' exponentials."""
     axis, largest = problem.axis, largest_of(problem.logits, problem.axis)
@@ -93,8 +114,11 @@ def _statistics(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
     """The largest logit of each row, and log(sum(exp(logits - largest)))."""
     largest = largest_of(logits, axis)
     exponentials = shifted_exp(logits, largest)
-    # Several exponentials of 1 make the total 2 or more, and then this sum is not used.
-    other_sum = axis.sum(jnp.where(exponentials == 1, 0.0, exponentials))
+    # Several exponentials above 3/4 make the total 3/2 or more, and then this sum is not used.
+    # The difference from itself is 0 and keeps the derivative: JAX drops custom derivatives within a `lax.scan` that it
+    # differentiates in reverse mode and then in forward mode.
+    without = jnp.where(exponentials > 0.75, exponentials - lax.stop_gradient(exponentials), exponentials)
+    other_sum = axis.sum(without)
     return largest, log_sum_without_label(axis.sum(exponentials), other_sum)
 
 

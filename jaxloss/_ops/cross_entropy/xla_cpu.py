@@ -21,6 +21,7 @@ shape is given.
 from typing import TypeVarTuple
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
@@ -28,6 +29,8 @@ from jaxloss._core.counts import is_known
 from jaxloss._core.dtypes import accumulator, limits
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy.formula import (
+    entropy_slope,
+    gap_terms,
     label_slopes,
     largest_of,
     log_sum_without_label,
@@ -82,6 +85,27 @@ def log_softmax_and_softmax(logits: Values, axis: ClassAxis) -> tuple[Values, Va
     log_sum = _log_sum(logits, largest, axis)
     probabilities = _softmax(*unshared(logits, largest, log_sum))
     return log_softmax(logits, axis), probabilities, log_sum
+
+
+def entropy(logits: Values, axis: ClassAxis) -> Values:
+    """The entropy of the softmax of each row."""
+    return _entropy_terms(logits, axis)[0]
+
+
+def entropy_and_slope(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
+    """The entropy of each row, and its slope."""
+    value, largest, log_sum = _entropy_terms(logits, axis)
+    return value, entropy_slope(*unshared(logits, largest, log_sum, value))
+
+
+def _entropy_terms(logits: Values, axis: ClassAxis) -> tuple[Values, Values, Values]:
+    """The entropy, the largest logit of each row, and log(sum(exp(logits - largest)))."""
+    largest = largest_of(logits, axis)
+    log_sum = _log_sum(logits, largest, axis)
+    # The sums of the log-sum contain the same exponentials, and XLA would store them for both.
+    logits_of_pass, largest_of_pass, _ = unshared(logits, largest, log_sum)
+    weighted = axis.sum(gap_terms(logits_of_pass, largest_of_pass))
+    return log_sum + weighted * jnp.exp(-log_sum), largest, log_sum
 
 
 def _label_terms(problem: LabelProblem, stored: bool) -> tuple[RowTerms, Values, Values]:
@@ -154,8 +178,11 @@ def mask_by_minimum(exponentials: Values, label: Labels, axis: ClassAxis) -> Val
 
 
 def mask_by_floor(exponentials: Values) -> Values:
-    """The exponentials, with 0 for those that are 1, the largest possible."""
-    return exponentials - jnp.floor(exponentials)
+    """The exponentials, with 0 for those from 3/4 to 1, the largest possible. The derivative is that of all of them.
+
+    JAX drops custom derivatives within a `lax.scan` that it differentiates in reverse mode and then in forward mode.
+    """
+    return exponentials - lax.stop_gradient(exponentials) * jnp.floor(exponentials + 0.25)
 
 
 def mask_by_limit(size: Values, costs: Values) -> Values:

@@ -49,7 +49,7 @@ def solve(
 
     def on_device(problem: Problem) -> tuple[Values, Stats]:
         """`solve` for the arrays of one device, with all row axes flattened into one."""
-        shape, batch = problem.rows.keep.shape, problem.rows.hidden.shape[:-1]
+        batch = problem.rows.hidden.shape[:-1]
 
         def flat(array: Shaped[Array, "..."]) -> Shaped[Array, "rows ..."]:
             return array.reshape(math.prod(batch), *array.shape[len(batch) :])
@@ -63,8 +63,8 @@ def solve(
         compute = chosen.losses if weights is None else chosen.total
         value, stats = cast(tuple[Values, Stats], compute(problem, loss, size))
 
-        def unflattened(array: Shaped[Array, "rows *heads"]) -> Shaped[Array, "..."]:
-            return array[:count].reshape(shape)
+        def unflattened(array: Shaped[Array, "rows ..."]) -> Shaped[Array, "..."]:
+            return array[:count].reshape(*batch, *array.shape[1:])
 
         stats = jax.tree.map(unflattened, stats)
         return unflattened(value) if weights is None else value, stats

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Shaped
@@ -84,9 +85,9 @@ def _specs(problem: Problem, batch: list[Names], heads: list[Names], classes: Na
     kernel, row_names = problem.shared.kernel, [*batch, *heads]
 
     def data_spec(leaf: Leaf) -> PartitionSpec:
-        """The axes of the rows come first. A further axis of the classes' size is split as they are."""
-        further = leaf.shape[len(row_names) :]
-        return _spec([*row_names, *(classes if size == kernel.shape[-1] else () for size in further)])
+        """The axes of the rows come first. A further axis of floating numbers for the classes is split as they are."""
+        further, values = leaf.shape[len(row_names) :], jnp.issubdtype(leaf.dtype, jnp.floating)
+        return _spec([*row_names, *(classes if values and size == kernel.shape[-1] else () for size in further)])
 
     def parameter_spec(leaf: Leaf) -> PartitionSpec:
         """The last axes are those of the kernel. One of size 1 is for all heads, or for all rows."""

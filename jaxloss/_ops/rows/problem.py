@@ -57,6 +57,8 @@ class Problem(NamedTuple):
 RowLoss: TypeAlias = Callable[..., tuple[Values, Stats]]
 """The losses of a chunk of rows, 0 where masked, and further results per row without a derivative.
 
+If the losses are not summed, they may have further axes after those of `keep`.
+
 It is called with the product hidden @ kernel, the chunk's data and mask, the parameters, and the class axis. It is a
 function of a module, because the loops are compiled once for each function.
 """
