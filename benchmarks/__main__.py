@@ -22,6 +22,11 @@ SUITES = (
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["compiled"]:  # programs for devices that need not be there
+        from benchmarks import compiled
+
+        compiled.main(sys.argv[2:])
+        return
     arguments = _arguments()
     if arguments.page:
         from benchmarks import page
@@ -43,7 +48,9 @@ def _arguments() -> argparse.Namespace:
         description=benchmarks.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=", ".join(SUITES) + "; or compiled, which has options of its own"
+    )
     parser.add_argument("--quick", action="store_true", help="small arrays and few calls, to see that it runs")
     parser.add_argument(
         "--only",
