@@ -3,6 +3,7 @@
 The page's prose is written by hand. The text between two marks is replaced by the table of the device they name.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,20 @@ def read(figures: Path) -> dict[str, dict[str, Any]]:
 
 def filled(text: str, found: dict[str, dict[str, Any]]) -> str:
     """The page with the tables of the figures between its marks."""
-    return MARKED.sub(lambda mark: mark[1] + section(found[mark["name"]]) + mark[3], text)
+
+    def figures(mark: re.Match[str]) -> str:
+        return mark[1] + (summary(found) if mark["name"] == "summary" else section(found[mark["name"]])) + mark[3]
+
+    return MARKED.sub(figures, text)
+
+
+def summary(found: dict[str, dict[str, Any]]) -> str:
+    """The conclusion of each device."""
+    return "".join(f"- {each['machine']['device']}: {conclusion(results_of(each['rows']))}" for each in found.values())
 
 
 def section(figures: dict[str, Any]) -> str:
-    """The conclusion and the table of one device."""
+    """The table of one device."""
     versions = ", ".join(f"{name} {version}" for name, version in figures["machine"]["versions"].items())
     cases = results_of(figures["rows"])
     head = ["loss", "size", "what", "units", *(f"units, {name}" for name in NAMES[1:]), "temporaries, MiB"]
@@ -39,7 +49,7 @@ def section(figures: dict[str, Any]) -> str:
         [f"`{loss}`", size, f"{dtype}, {MODES[mode]}", *_cells(each)]
         for (loss, size, dtype, mode), each in cases.items()
     ]
-    return f"{figures['machine']['device']}; {versions}.\n\n{conclusion(cases)}\n" + table(head, lines)
+    return f"{figures['machine']['device']}; {versions}.\n\n" + table(head, lines)
 
 
 def conclusion(cases: dict[tuple[str, ...], dict[str, dict[str, Any]]]) -> str:
