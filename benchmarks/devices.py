@@ -49,6 +49,7 @@ def why_not(name: str) -> str:
 
 def prepare() -> None:
     """Set what the compilers read when they are loaded. JAX itself needs no more than the processor."""
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # JAX cannot load programs for absent devices from its cache
     for variable, value in ({"JAX_PLATFORMS": "cpu"} | TPU_VARIABLES).items():
         os.environ.setdefault(variable, value)
 
