@@ -23,11 +23,17 @@ SUITES = (
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["compiled"]:  # programs for devices that need not be there
+        from benchmarks import compiled
+
+        compiled.main(sys.argv[2:])
+        return
     arguments = _arguments()
     if arguments.page:
-        from benchmarks import page
+        from benchmarks import compiled_page, page
 
-        page.build(ROOT / "benchmarks" / "results", ROOT / "docs")
+        for each in (page, compiled_page):
+            each.build(ROOT / "benchmarks" / "results", ROOT / "docs")
         return
     codes = []
     for name in arguments.suites:  # each in a process of its own: nothing that one leaves behind slows the next
@@ -44,7 +50,9 @@ def _arguments() -> argparse.Namespace:
         description=benchmarks.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=", ".join(SUITES) + "; or compiled, which has options of its own"
+    )
     parser.add_argument("--quick", action="store_true", help="small arrays and few calls, to see that it runs")
     parser.add_argument(
         "--only",
@@ -59,7 +67,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", metavar="NAME,NAME", help="these peers only")
     parser.add_argument("--json", type=Path, metavar="DIR", help="put the figures into the files of this directory")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="lock this file, exclusively while the clock runs")
-    parser.add_argument("--page", action="store_true", help="build docs/benchmarks.md from benchmarks/results")
+    parser.add_argument(
+        "--page", action="store_true", help="build docs/benchmarks.md and docs/compiled.md from benchmarks/results"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no suite is named {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")

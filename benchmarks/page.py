@@ -70,7 +70,7 @@ def times(rows: list[Row]) -> str:
         [*_case(key, cases), f"{each[OURS]['ms']:.3g}", *(_ratio(each.get(name)) for name in names)]
         for key, each in cases.items()
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def details(rows: list[Row]) -> str:
@@ -89,7 +89,7 @@ def details(rows: list[Row]) -> str:
         shown = [i for i in range(len(names)) if any(line[i - len(names)] not in ("", "fails") for line in lines)]
         if shown:
             kept = [line[: -len(names)] + [line[i - len(names)] for i in shown] for line in lines]
-            parts.append(f"{title}:\n\n" + _table([*_named(cases), *(names[i] for i in shown)], kept))
+            parts.append(f"{title}:\n\n" + table([*_named(cases), *(names[i] for i in shown)], kept))
     return "\n".join(parts)
 
 
@@ -104,7 +104,7 @@ def exponents(rows: list[Row]) -> str:
         ]
         cells = ["" if each is None else f"{each:.2f}" for each in slopes]
         lines.append([f"`{loss}`", f"{axis} from {sizes[0]} to {sizes[-1]}", name, *cells])
-    return _table(["loss", "what grows", "implementation", "time", "temporaries", "trace and compile"], lines)
+    return table(["loss", "what grows", "implementation", "time", "temporaries", "trace and compile"], lines)
 
 
 def slower(found: dict[str, dict[str, Any]]) -> str:
@@ -125,7 +125,7 @@ def slower(found: dict[str, dict[str, Any]]) -> str:
          _error(ours), _error(row), f"{row['others']:.1f}" if row.get("others", 0.0) > QUIET else ""]
         for ratio, row, ours in sorted(lines, key=lambda line: -line[0])
     ]  # fmt: skip
-    return text + _table(["loss", "size", "what", "against", "ratio", "our error", "theirs", "others busy"], cells)
+    return text + table(["loss", "size", "what", "against", "ratio", "our error", "theirs", "others busy"], cells)
 
 
 def ratios(found: dict[str, dict[str, Any]]) -> str:
@@ -196,7 +196,7 @@ def _number(number: float | None) -> str:
     return "" if number is None else f"{number:.3g}" if number < 100 else f"{number:.0f}"
 
 
-def _table(head: list[str], lines: list[list[str]]) -> str:
+def table(head: list[str], lines: list[list[str]]) -> str:
     rule = [
         "---" if name in ("loss", "size", "what", "what grows", "against", "implementation") else "---:"
         for name in head

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-frameworks, grouping, measure, page, results, case = (  # a source distribution has none of them
+frameworks, grouping, measure, page, compiled_page, results, case = (  # a source distribution has none of them
     pytest.importorskip(f"benchmarks.{name}")
-    for name in ("frameworks", "grouping", "measure", "page", "results", "case")
+    for name in ("frameworks", "grouping", "measure", "page", "compiled_page", "results", "case")
 )
 
 ONE_ROUND = measure.Effort(rounds=1, seconds=0.0, tries=1)
@@ -162,3 +162,26 @@ def test_modules_import_each_other_in_no_circle() -> None:
         for module in free:
             del imports[module]
     assert not imports, f"these import each other in a circle: {sorted(imports)}"
+
+
+def of_compiled(name: str, units: float, **rest: object) -> dict[str, object]:
+    case = {"loss": "l1", "size": "1", "dtype": "float32", "mode": "value", "name": name}
+    facts = {"temporaries_mib": 0.0, "kernels": 2, "unknown_loops": 0, "conditionals": 0, "roofline_ms": 0.5}
+    return case | facts | {"units": units} | rest
+
+
+def test_page_of_compiled_programs_opens_with_its_conclusion() -> None:
+    rows = [of_compiled("jaxloss", 1.5, conditionals=1), of_compiled("optax", 1.4)]
+    text = compiled_page.conclusion(grouping.results_of(rows))
+    assert text.startswith("0 of 1 programs of jaxloss move at most 1.3 times their inputs and outputs. 0 of 1 move")
+    assert "Programs of `l1` have conditionals" in text
+    near = compiled_page.conclusion(grouping.results_of([of_compiled("jaxloss", 1.3), of_compiled("optax", 1.3)]))
+    assert near.startswith("1 of 1")
+    assert "No program has a conditional" in near
+
+
+def test_page_of_compiled_programs_is_that_of_the_figures() -> None:
+    text = (ROOT / "docs/compiled.md").read_text()
+    found = compiled_page.read(ROOT / "benchmarks/results")
+    assert found
+    assert compiled_page.filled(text, found) == text, "run `python -m benchmarks --page`"

@@ -97,7 +97,10 @@ def _gather(values: Values, label: Labels, axis: ClassAxis) -> Values:
     """The value at the label by a gather, which reads no other class."""
     shape, classes = jnp.broadcast_shapes(values.shape, label.numbers.shape), values.shape[axis.number]
     numbers = label.local(classes, axis).numbers
-    picked = jnp.take_along_axis(jnp.broadcast_to(values, shape), numbers, axis.number, mode="clip")
+    if values.size == classes:  # one value a class: a TPU would store the array of all examples and classes
+        picked = jnp.take(values.reshape(classes), numbers, mode="clip")
+    else:
+        picked = jnp.take_along_axis(jnp.broadcast_to(values, shape), numbers, axis.number, mode="clip")
     if axis.mesh is None:
         return picked
     # Only the device that holds the label's class contributes to the sum.

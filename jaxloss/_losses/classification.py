@@ -4,10 +4,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxloss._core.arguments import Number, floating, floats, has_axis
+from jaxloss._core.arguments import Number, floating, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import expect, log_probabilities
+from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -203,11 +204,13 @@ def nll_loss(
 
     Source: `torch.nn.NLLLoss`.
     """
-    (log_probs,), dtype = floats(log_probs=log_probs)
+    log_probs = floating("log_probs", log_probs)
+    dtype = log_probs.dtype
     classes = ClassAxis(has_axis("log_probs", log_probs, axis))
     label = labels(targets, log_probs, classes, where, name="log_probs", ignore_index=ignore_index)
     expect(log_probabilities(dtype), label.keep, log_probs=log_probs)
-    losses = -label.zero_masked(label.pick(log_probs, classes))
+    # The dtype of the maths is that of the picked values. On a TPU a cast before the gather is stored for all classes.
+    losses = -label.zero_masked(label.pick(log_probs, classes).astype(accumulator(dtype)))
     count = None
     if weight is not None:
         count = label.zero_masked(label.pick(class_weight(weight, log_probs, classes.number), classes))

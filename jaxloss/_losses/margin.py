@@ -3,11 +3,12 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Real, Shaped
 
-from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, same_shape
+from jaxloss._core.arguments import Number, filled, floating, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_numbers, class_weight, labels, signed
 from jaxloss._core.domains import SIGN, Domain, expect, within
+from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import clamp_min, hinge, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -71,10 +72,10 @@ def multi_margin_loss(
     Source: `torch.nn.MultiMarginLoss`; Crammer and Singer, "On the Algorithmic Implementation of Multiclass
     Kernel-based Vector Machines", 2001.
     """
-    (predictions,), dtype = floats(predictions=predictions)
-    predictions = jnp.atleast_1d(predictions)
+    predictions = jnp.atleast_1d(floating("predictions", predictions))
+    dtype = predictions.dtype
     axis = ClassAxis(has_axis("predictions", predictions))
-    margin = jnp.asarray(margin, predictions.dtype)
+    margin = jnp.asarray(margin, accumulator(dtype))
     if p not in (1, 2):
         raise ValueError(f"`p` is {p!r}, but must be 1 or 2.")
     targets = jnp.asarray(targets)
@@ -82,8 +83,10 @@ def multi_margin_loss(
         targets = targets[0]
     label = labels(targets, predictions, axis, where, name="predictions")
     predictions = filled(predictions, label.keep, 0.0)
+    # The cast follows the gather. On a TPU a cast before it is stored for all classes.
+    label_score = label.pick(predictions, axis).astype(accumulator(dtype))
     # The scores are subtracted first, so that a common offset of theirs costs the margin no digits.
-    hinges = hinge(margin + (predictions - label.pick(predictions, axis)))
+    hinges = hinge(margin + (predictions.astype(accumulator(dtype)) - label_score))
     at_label = label.one_hot(predictions, axis) & label.in_range
     # The terms are divided by C before they are summed: a sum of squares would overflow where the mean does not.
     terms = jnp.where(at_label, 0.0, hinges / predictions.shape[-1] * hinges ** (p - 1))
