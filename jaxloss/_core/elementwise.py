@@ -90,6 +90,20 @@ def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Value
     return sigmoid(*primals), sigmoid(*primals) * sigmoid(-primals[0]) * tangents[0]
 
 
+@jax.custom_jvp
+def one_minus_exp(x: Values) -> Values:
+    """1 - exp(-x), with all digits near 0. Its derivative is exp(-x).
+
+    JAX's derivative of expm1 is expm1 + 1, which loses the digits of a small exponential.
+    """
+    return -jnp.expm1(-x)
+
+
+@one_minus_exp.defjvp
+def _one_minus_exp_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return one_minus_exp(*primals), jnp.exp(-primals[0]) * tangents[0]
+
+
 def log1mexp(x: Values) -> Values:
     """log(1 - exp(x)) for x <= 0, with all digits: -inf at 0, 0 at -inf, NaN above 0."""
     # Near 0 the difference 1 - exp(x) has few digits. Far from it its logarithm has.

@@ -70,7 +70,7 @@ def sigmoid_focal_loss(
     `reduction` is "none" by default, and whose `alpha=-1` is None here.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    losses = times(power(_wrong(logits, targets), jnp.asarray(gamma, logits.dtype)), binary_nll(logits, targets))
+    losses = _focused(logits, targets, jnp.asarray(gamma, logits.dtype), 1)
     if alpha is not None:
         losses = losses * (alpha * targets + (1 - alpha) * (1 - targets))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
@@ -84,9 +84,31 @@ class SigmoidFocalLoss(Loss, fn=sigmoid_focal_loss):
     reduction: Reduction = static("mean")
 
 
-def _wrong(logits: Values, targets: Values) -> Values:
-    """The probability of the wrong answer. It is no subtraction from 1, so that it keeps its digits near 0."""
-    return targets * sigmoid(-logits) + (1 - targets) * sigmoid(logits)
+def _focused(logits: Values, targets: Values, exponent: Values, side: int) -> Values:
+    """The binary cross-entropy times |t s(-x) + side (1 - t) s(x)|**exponent.
+
+    With side 1 the factor is the probability of the wrong answer, and with side -1 the distance of the probability from
+    the target. Neither is a subtraction from 1, so that both keep their digits near 0.
+    """
+    x = _bounded(logits)
+    factor = absolute(targets * sigmoid(-x) + side * (1 - targets) * sigmoid(x))
+    return _weighed(factor, exponent, binary_nll(logits, targets))
+
+
+def _weighed(factor: Values, exponent: Values, nll: Values) -> Values:
+    """factor**exponent * nll."""
+    # Half of the exponent twice: the power of a small factor may underflow where its product with the loss does not.
+    root = power(factor, exponent / 2)
+    return times(root, times(root, nll))
+
+
+def _bounded(logits: Values) -> Values:
+    """The logits, where their sigmoid has a slope. Elsewhere a constant with the same sigmoid.
+
+    The slope of the factor is 0 where the loss is so large that its multiples overflow. The select keeps 0 * inf out of
+    the gradient.
+    """
+    return jnp.where(jnp.abs(logits) < 1e4, logits, jnp.sign(logits) * 1e4)
 
 
 @program(gamma_neg=Number(at_least=0), gamma_pos=Number(at_least=0), clip=Number(at_least=0, at_most=1, off=0))
@@ -131,18 +153,19 @@ def asymmetric_loss(
     Source: Ridnik et al., "Asymmetric Loss For Multi-Label Classification", 2021.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    probability, negative_nll = sigmoid(logits), softplus(logits)
+    x, negative_nll = _bounded(logits), softplus(logits)
+    probability = sigmoid(x)
     if not (isinstance(clip, int | float) and clip == 0):
         margin = jnp.asarray(clip, logits.dtype)
         probability = hinge(probability - margin)
         # 1 - p + m is the sum of two positive numbers. At p = m it is 1, and its logarithm no more than 0.
         negative_nll = -clamp_max(jnp.logaddexp(-negative_nll, jnp.log(margin)), 0.0)
-    wrong = targets * sigmoid(-logits) + (1 - targets) * probability
-    exponent = gamma_pos * targets + gamma_neg * (1 - targets)
+    wrong = targets * sigmoid(-x) + (1 - targets) * probability
+    exponent = targets * gamma_pos + (1 - targets) * gamma_neg
     nll = times(targets, softplus(-logits)) + times(1 - targets, negative_nll)
     # The zero has the checks of the targets' domain.
     checks = 0.0 * binary_nll(jnp.zeros_like(logits), targets)
-    return reduce(times(power(wrong, exponent), nll) + checks, reduction, where, sample_weight, dtype=dtype)
+    return reduce(_weighed(wrong, exponent, nll) + checks, reduction, where, sample_weight, dtype=dtype)
 
 
 class AsymmetricLoss(Loss, fn=asymmetric_loss):
@@ -193,9 +216,10 @@ def varifocal_loss(
     Source: Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", 2021.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    # The power of the sigmoid in logarithms: it underflows to 0 and has no other edge.
-    weight = jnp.where(targets > 0, targets, alpha * jnp.exp(-softplus(-logits) * gamma))
-    return reduce(times(weight, binary_nll(logits, targets)), reduction, where, sample_weight, dtype=dtype)
+    # Without an object it is a focal loss.
+    empty = _focused(logits, jnp.zeros_like(targets), jnp.asarray(gamma, logits.dtype), 1) * alpha
+    losses = jnp.where(targets == 0, empty, times(targets, binary_nll(logits, targets)))
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class VarifocalLoss(Loss, fn=varifocal_loss):
@@ -242,9 +266,7 @@ def quality_focal_loss(
     Source: Li et al., "Generalized Focal Loss", 2020.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    # t - s(x) is t s(-x) - (1 - t) s(x), which keeps its digits at labels of 0 and 1.
-    distance = absolute(targets * sigmoid(-logits) - (1 - targets) * sigmoid(logits))
-    losses = times(power(distance, jnp.asarray(beta, logits.dtype)), binary_nll(logits, targets))
+    losses = _focused(logits, targets, jnp.asarray(beta, logits.dtype), -1)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 

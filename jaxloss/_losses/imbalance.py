@@ -10,7 +10,7 @@ from jaxloss._core.arguments import Number, real
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import NOT_NEGATIVE, within
 from jaxloss._core.dtypes import accumulator
-from jaxloss._core.elementwise import power, times
+from jaxloss._core.elementwise import one_minus_exp, power, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -96,13 +96,13 @@ class SoftmaxFocalLoss(Loss, fn=softmax_focal_loss):
 def _focal(nll: Values, gamma: Values) -> Values:
     """(1 - p)**gamma * nll, where p = exp(-nll)."""
     # 1 - p is no subtraction, so that it keeps its digits where p is almost 1.
-    return power(-jnp.expm1(-nll), gamma) * nll
+    return power(one_minus_exp(nll), gamma) * nll
 
 
 @_focal.defjvp
 def _focal_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) -> tuple[Values, Values]:
     nll, gamma = primals
-    rest = -jnp.expm1(-nll)
+    rest = one_minus_exp(nll)
     slope = power(rest, gamma) + gamma * power(rest, gamma - 1) * _times_exp(nll)
     # Where the label is certain the logarithm is -inf and the loss is 0. The slope in gamma is 0 there.
     log_rest = jnp.where(rest > 0, jnp.log(jnp.where(rest > 0, rest, 1.0)), 0.0)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from jaxloss._core.arguments import Number
+from jaxloss._core.elementwise import one_minus_exp
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -68,7 +69,7 @@ def poly1_cross_entropy(
     Source: Leng et al., "PolyLoss", 2022.
     """
     rows = class_losses(
-        lambda nll: nll - epsilon * jnp.expm1(-nll),
+        lambda nll: nll + one_minus_exp(nll) * epsilon,
         logits, targets, axis, where, weight=weight, label_smoothing=label_smoothing, ignore_index=ignore_index,
     )  # fmt: skip
     return reduce_rows(*rows, reduction, sample_weight)
@@ -135,7 +136,7 @@ def generalized_cross_entropy(
     def bounded(nll: Values) -> Values:
         # Both branches are finite at q = 0, so that a traced q has a finite derivative there.
         divisor = jnp.where(jnp.asarray(q) == 0, 1.0, q)
-        return jnp.where(jnp.asarray(q) == 0, nll, -jnp.expm1(-divisor * nll) / divisor)
+        return jnp.where(jnp.asarray(q) == 0, nll, one_minus_exp(divisor * nll) / divisor)
 
     rows = class_losses(bounded, logits, targets, axis, where, weight=weight, ignore_index=ignore_index)
     return reduce_rows(*rows, reduction, sample_weight)
@@ -198,7 +199,7 @@ def symmetric_cross_entropy(
     Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy Labels", 2019.
     """
     rows = class_losses(
-        lambda nll: nll * alpha + jnp.expm1(-nll) * beta * log_zero,
+        lambda nll: nll * alpha - one_minus_exp(nll) * beta * log_zero,
         logits, targets, axis, where, ignore_index=ignore_index,
     )  # fmt: skip
     return reduce_rows(*rows, reduction, sample_weight)

@@ -82,8 +82,9 @@ def token_log_probs(
 
     Examples:
         >>> logits = jnp.array([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0]])
-        >>> print(jaxloss.token_log_probs(logits, jnp.array([0, 1, -100])).round(4))
-        [-0.1269 -0.3133  0.    ]
+        >>> log_probs = jaxloss.token_log_probs(logits, jnp.array([0, 1, -100]))
+        >>> print(" ".join(f"{each:.4f}" for each in log_probs))
+        -0.1269 -0.3133 0.0000
     """
     logits = floating("logits", logits)
     classes = class_axis(has_axis("logits", logits, axis), axis_name, logits=logits)

@@ -37,6 +37,26 @@ class Tempered(jaxloss.Loss, fn=tempered):
     temperature: float | jax.Array = 1.0
 
 
+def quantile_loss(
+    predictions: jax.Array,
+    targets: jax.Array,
+    *,
+    quantile: float | jax.Array = 0.5,
+    reduction: jaxloss.Reduction = "mean",
+    where: jax.Array | None = None,
+    sample_weight: jax.Array | None = None,
+) -> jax.Array:
+    """The recipe of the documentation for a loss of one's own."""
+    error = targets - predictions
+    losses = jnp.where(error < 0, (quantile - 1) * error, quantile * error)
+    return jaxloss.reduce(losses, reduction, where, sample_weight)
+
+
+class QuantileLoss(jaxloss.Loss, fn=quantile_loss):
+    quantile: float | jax.Array = 0.5
+    reduction: jaxloss.Reduction = jaxloss.static("mean")
+
+
 def main() -> None:
     logits, labels = jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([0, -100])
     where = labels >= 0
@@ -71,6 +91,10 @@ def main() -> None:
     config = Config(Tempered(temperature=2.0))
     assert jnp.isfinite(config.scale * config.loss(logits, labels, where=where))
     assert jnp.isfinite(jax.grad(config.loss)(logits, labels)).all()
+
+    quantile = QuantileLoss(quantile=0.75, reduction="sum")
+    assert_type(quantile.reduction, jaxloss.Reduction)
+    assert_type(quantile(logits, logits), jax.Array)
 
     assert jaxloss.__version__ == version("jaxloss")
     assert files("jaxloss").joinpath("py.typed").is_file()

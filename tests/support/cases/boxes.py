@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import gold_classes
 import inputs
 import torchvision_losses
 from case import Case
-from inputs import MANY_EXAMPLES
+from inputs import MANY_EXAMPLES, Inputs
+from measured import Measured
 from mistakes import f, i, row
 from references import Torch
 
@@ -60,6 +62,16 @@ CASES = [
         differentiable=(0, 1),
         true_gradient=loss is not jaxloss.CompleteBoxIoULoss,
         reference=Torch(torchvision_losses.boxes(loss.fn.__name__)),
+        accuracy=(
+            Measured(
+                getattr(gold_classes, loss.fn.__name__),
+                gold_classes.box_pairs,
+                inputs.two_boxes,
+                inputs=Inputs((100,)),
+                differentiable=(0, 1),
+                ulps=(16, 16),
+            ),
+        ),
         mistakes=mistakes(loss.fn),
     )
     for loss, options in (

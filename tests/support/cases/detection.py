@@ -1,16 +1,21 @@
 """Cases of losses of detectors' scores."""
 
+import gold_classes
 import inputs
+import points
 import torch_formulas
 import torchvision_losses
 from case import Case
 from inputs import ELEMENTS
+from measured import Measured
 from mistakes import f, row
 from references import Torch
 
 import jaxloss
 
 FEW = {name: ELEMENTS[name] for name in ("batched", "unbatched", "extra", "tiny")}
+
+SCORES = {"adversarial": points.logits_and_probs, "ordinary": inputs.logits_and_probabilities, "ulps": (16, 16)}
 
 CASES = [
     Case(
@@ -22,6 +27,7 @@ CASES = [
         edges=([0.0, 0, 8, -8, 17, -17], [0.0, 1, 0, 1, 0, 1]),
         differentiable=(0, 1),
         reference=Torch(torchvision_losses.sigmoid_focal),
+        accuracy=(Measured(gold_classes.sigmoid_focal_loss, **SCORES),),
         mistakes=(
             row(
                 "sigmoid_focal_loss-torchvisions_alpha",
@@ -39,6 +45,7 @@ CASES = [
         inputs={name: inputs.EXAMPLES[name] for name in ("batched", "unbatched", "tiny")},
         edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
         reference=Torch(torch_formulas.asymmetric),
+        accuracy=(Measured(gold_classes.asymmetric_loss, **SCORES),),
     ),
     Case(
         jaxloss.VarifocalLoss,
@@ -48,6 +55,7 @@ CASES = [
         inputs=FEW,
         edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
         reference=Torch(torch_formulas.varifocal),
+        accuracy=(Measured(gold_classes.varifocal_loss, **SCORES),),
     ),
     Case(
         jaxloss.QualityFocalLoss,
@@ -58,5 +66,6 @@ CASES = [
         edges=([0.0, 0, 8, -8], [0.0, 1, 0, 1]),
         differentiable=(0, 1),
         reference=Torch(torch_formulas.quality_focal),
+        accuracy=(Measured(gold_classes.quality_focal_loss, **SCORES),),
     ),
 ]

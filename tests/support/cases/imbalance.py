@@ -1,9 +1,12 @@
 """Cases of losses for rare classes."""
 
+import gold_classes
 import inputs
+import points
 import torch_formulas
 from case import Case
-from inputs import MANY_EXAMPLES, class_weight
+from inputs import LOGITS, MANY_EXAMPLES, class_weight
+from measured import Measured
 from mistakes import class_axis, complex_weight, f, i, row
 from references import Torch
 
@@ -12,6 +15,13 @@ import jaxloss
 FEW = {name: MANY_EXAMPLES[name] for name in ("batched", "single", "tiny", "large", "extra")}
 FOCAL = Torch(torch_formulas.class_losses(torch_formulas.focal, "gamma"))
 WEIGHTED = {"weight": class_weight, "label_smoothing": 0.125}
+
+LABELLED = {
+    "adversarial": points.logits_and_labels,
+    "ordinary": inputs.scores_and_labels,
+    "inputs": LOGITS,
+    "ulps": (16, 64),
+}
 
 CASES = [
     Case(
@@ -22,6 +32,7 @@ CASES = [
         inputs=FEW,
         edges=([[0.0, 0, 0], [30, 0, 0], [1, 2, 3]], [0, 1, -100]),
         reference=FOCAL,
+        accuracy=(Measured(gold_classes.softmax_focal_loss, **LABELLED),),
         mistakes=(
             *class_axis(jaxloss.softmax_focal_loss, "logits"),
             complex_weight(jaxloss.softmax_focal_loss, i(4)),

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import gold_classes
 import inputs
+import points
 import torch_formulas
 from case import Case
-from inputs import MANY_EXAMPLES, class_weight
+from inputs import LOGITS, MANY_EXAMPLES, class_weight
+from measured import Measured
 from mistakes import class_axis, complex_weight, f, i, row
 from references import Torch
 
@@ -17,6 +20,12 @@ EDGES: Any = ([[0.0, 0, 0], [30, 0, 0], [1, 2, 3]], [0, 1, -100])
 POLY1 = Torch(torch_formulas.class_losses(torch_formulas.poly1, "epsilon"))
 GENERALIZED = Torch(torch_formulas.class_losses(torch_formulas.generalized, "q"))
 SYMMETRIC = Torch(torch_formulas.class_losses(torch_formulas.symmetric, "alpha", "beta", "log_zero"))
+LABELLED = {
+    "adversarial": points.logits_and_labels,
+    "ordinary": inputs.scores_and_labels,
+    "inputs": LOGITS,
+    "ulps": (16, 64),
+}
 SOFT = {name: MANY_EXAMPLES[name] for name in ("batched", "tiny", "extra")}
 
 
@@ -43,6 +52,7 @@ CASES = [
         inputs=FEW,
         edges=EDGES,
         reference=POLY1,
+        accuracy=(Measured(gold_classes.poly1_cross_entropy, **LABELLED),),
         mistakes=(
             *class_axis(jaxloss.poly1_cross_entropy, "logits"),
             complex_weight(jaxloss.poly1_cross_entropy, i(4)),
@@ -57,6 +67,7 @@ CASES = [
         inputs=FEW,
         edges=EDGES,
         reference=GENERALIZED,
+        accuracy=(Measured(gold_classes.generalized_cross_entropy, **LABELLED),),
         mistakes=(
             *class_axis(jaxloss.generalized_cross_entropy, "logits"),
             *(
@@ -79,6 +90,7 @@ CASES = [
         inputs=FEW,
         edges=EDGES,
         reference=SYMMETRIC,
+        accuracy=(Measured(gold_classes.symmetric_cross_entropy, **LABELLED),),
     ),
     soft(jaxloss.SymmetricCrossEntropyLoss, SYMMETRIC, {}),
 ]

@@ -3,9 +3,11 @@
 from types import ModuleType
 from typing import Any
 
+import gold_classes
 import numpy as np
 from case import Case
 from inputs import ELEMENTS, LOG_PROB, Arrays, Inputs, Options, normal, takes
+from measured import Measured
 from references import Torch
 
 import jaxloss
@@ -31,5 +33,6 @@ CASES = [
         edges=([0.0, -(2.0**-30), -104.0, -1e4],),
         reference=Torch(probability_times_cost),
         true_gradient=False,
+        accuracy=(Measured(gold_classes.dft_loss, gold_classes.log_probs, gold_classes.ordinary_log_probs),),
     ),
 ]
