@@ -78,6 +78,7 @@ def box_iou_loss(
     Source: Yu et al., UnitBox, 2016; the form 1 - IoU is that of Rezatofighi et al., 2019.
     """
     pair, dtype = _measured(predictions, targets, box_format, where)
+    eps = jnp.asarray(eps, pair.union.dtype)
     return reduce(1 - _iou(pair, eps), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -131,6 +132,7 @@ def generalized_box_iou_loss(
     Source: Rezatofighi et al., Generalized Intersection over Union, 2019; `torchvision.ops.generalized_box_iou_loss`.
     """
     pair, dtype = _measured(predictions, targets, box_format, where)
+    eps = jnp.asarray(eps, pair.union.dtype)
     enclosing = pair.enclosing[0] * pair.enclosing[1]
     losses = 1 - _iou(pair, eps) + ratio(enclosing - pair.union, enclosing + eps)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
@@ -186,6 +188,7 @@ def distance_box_iou_loss(
     Source: Zheng et al., Distance-IoU Loss, 2020; `torchvision.ops.distance_box_iou_loss`.
     """
     pair, dtype = _measured(predictions, targets, box_format, where)
+    eps = jnp.asarray(eps, pair.union.dtype)
     return reduce(_distance_loss(pair, eps), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -243,6 +246,7 @@ def complete_box_iou_loss(
     Source: Zheng et al., Distance-IoU Loss, 2020; `torchvision.ops.complete_box_iou_loss`.
     """
     pair, dtype = _measured(predictions, targets, box_format, where)
+    eps = jnp.asarray(eps, pair.union.dtype)
     angle = _angle(pair.target_size) - _angle(pair.size)
     aspect = 4 / math.pi**2 * jnp.square(angle)
     share = lax.stop_gradient(ratio(aspect, 1 - _iou(pair, eps) + aspect + eps))
@@ -337,11 +341,11 @@ def _sized(box_format: BoxFormat) -> Domain:
     )
 
 
-def _iou(pair: _Pair, eps: Scalar) -> Values:
+def _iou(pair: _Pair, eps: Values) -> Values:
     return ratio(pair.intersection, pair.union + eps)
 
 
-def _distance_loss(pair: _Pair, eps: Scalar) -> Values:
+def _distance_loss(pair: _Pair, eps: Values) -> Values:
     squared = jnp.square(pair.centers[0]) + jnp.square(pair.centers[1])
     diagonal = jnp.square(pair.enclosing[0]) + jnp.square(pair.enclosing[1])
     return 1 - _iou(pair, eps) + ratio(squared, diagonal + eps)

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import Number, paired
+from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.domains import PROBABILITY, within
 from jaxloss._core.elementwise import absolute, clamp_max, hinge, power, sigmoid, softplus, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -72,7 +74,8 @@ def sigmoid_focal_loss(
     logits, targets, dtype = paired(logits, targets, where, name="logits")
     losses = _focused(logits, targets, jnp.asarray(gamma, logits.dtype), 1)
     if alpha is not None:
-        losses = losses * (alpha * targets + (1 - alpha) * (1 - targets))
+        share = jnp.asarray(alpha, logits.dtype)
+        losses = losses * (share * targets + (1 - share) * (1 - targets))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -161,11 +164,11 @@ def asymmetric_loss(
         # 1 - p + m is the sum of two positive numbers. At p = m it is 1, and its logarithm no more than 0.
         negative_nll = -clamp_max(jnp.logaddexp(-negative_nll, jnp.log(margin)), 0.0)
     wrong = targets * sigmoid(-x) + (1 - targets) * probability
-    exponent = targets * gamma_pos + (1 - targets) * gamma_neg
+    positive, negative = jnp.asarray(gamma_pos, logits.dtype), jnp.asarray(gamma_neg, logits.dtype)
+    exponent = targets * positive + (1 - targets) * negative
     nll = times(targets, softplus(-logits)) + times(1 - targets, negative_nll)
-    # The zero has the checks of the targets' domain.
-    checks = 0.0 * binary_nll(jnp.zeros_like(logits), targets)
-    return reduce(_weighed(wrong, exponent, nll) + checks, reduction, where, sample_weight, dtype=dtype)
+    losses = nan_unless(within(PROBABILITY, targets=targets), _weighed(wrong, exponent, nll))
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
 class AsymmetricLoss(Loss, fn=asymmetric_loss):
@@ -217,7 +220,8 @@ def varifocal_loss(
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
     # Without an object it is a focal loss.
-    empty = _focused(logits, jnp.zeros_like(targets), jnp.asarray(gamma, logits.dtype), 1) * alpha
+    empty = _focused(logits, jnp.zeros_like(targets), jnp.asarray(gamma, logits.dtype), 1)
+    empty = empty * jnp.asarray(alpha, logits.dtype)
     losses = jnp.where(targets == 0, empty, times(targets, binary_nll(logits, targets)))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 

@@ -69,7 +69,7 @@ def poly1_cross_entropy(
     Source: Leng et al., "PolyLoss", 2022.
     """
     rows = class_losses(
-        lambda nll: nll + one_minus_exp(nll) * epsilon,
+        lambda nll: nll + one_minus_exp(nll) * jnp.asarray(epsilon, nll.dtype),
         logits, targets, axis, where, weight=weight, label_smoothing=label_smoothing, ignore_index=ignore_index,
     )  # fmt: skip
     return reduce_rows(*rows, reduction, sample_weight)
@@ -135,8 +135,9 @@ def generalized_cross_entropy(
 
     def bounded(nll: Values) -> Values:
         # Both branches are finite at q = 0, so that a traced q has a finite derivative there.
-        divisor = jnp.where(jnp.asarray(q) == 0, 1.0, q)
-        return jnp.where(jnp.asarray(q) == 0, nll, one_minus_exp(divisor * nll) / divisor)
+        exponent = jnp.asarray(q, nll.dtype)
+        divisor = jnp.where(exponent == 0, 1.0, exponent)
+        return jnp.where(exponent == 0, nll, one_minus_exp(divisor * nll) / divisor)
 
     rows = class_losses(bounded, logits, targets, axis, where, weight=weight, ignore_index=ignore_index)
     return reduce_rows(*rows, reduction, sample_weight)
@@ -198,10 +199,12 @@ def symmetric_cross_entropy(
 
     Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy Labels", 2019.
     """
-    rows = class_losses(
-        lambda nll: nll * alpha - one_minus_exp(nll) * beta * log_zero,
-        logits, targets, axis, where, ignore_index=ignore_index,
-    )  # fmt: skip
+
+    def both(nll: Values) -> Values:
+        share, reverse, log_of_zero = (jnp.asarray(option, nll.dtype) for option in (alpha, beta, log_zero))
+        return share * nll - reverse * log_of_zero * one_minus_exp(nll)
+
+    rows = class_losses(both, logits, targets, axis, where, ignore_index=ignore_index)
     return reduce_rows(*rows, reduction, sample_weight)
 
 

@@ -42,6 +42,7 @@ LABEL = Domain((), (-1, 10**6))
 LABEL_LIST = Domain((), (-2, 10**6))
 LENGTH = Domain((), (-1, 10**6))
 SIGN = WEIGHTS = SEQUENCE = Domain((), ())
+BOX = Domain((), (np.nan,))
 
 Make = Callable[[np.random.Generator, Inputs], Arrays]
 
@@ -247,7 +248,7 @@ def vectors(number: int) -> Callable[[np.random.Generator, Inputs], Arrays]:
     return make
 
 
-@takes(WEIGHTS, WEIGHTS)
+@takes(BOX, BOX)
 def two_boxes(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     """Corners that are boxes in every format, because no coordinate is negative."""
 
