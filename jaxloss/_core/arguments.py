@@ -42,10 +42,8 @@ def paired(
 
     Also return the dtype of the unreduced loss.
     """
-    (first, second), dtype = floats(**{name: predictions, "targets": targets})
-    same_shape(**{name: first, "targets": second})
-    keep = mask(where, first.shape)
-    return filled(first, keep, fill), filled(second, keep, fill), dtype
+    (first, second), dtype = aligned(where, fill, **{name: predictions, "targets": targets})
+    return first, second, dtype
 
 
 def aligned(
@@ -176,11 +174,11 @@ def option(
     )
 
 
-def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: object, choices: tuple[str, ...], hint: str = "") -> None:
     """Raise for a string option that has another value than these."""
     if value not in choices:
         *others, last = map(repr, choices)
-        raise ValueError(f"`{name}` is {value!r}; it must be {', '.join(others)} or {last}.")
+        raise ValueError(f"`{name}` is {value!r}; it must be {', '.join(others)} or {last}.{hint}")
 
 
 def floating(name: str, array: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxloss._core.arguments import filled, fitted, floating, mask, real
+from jaxloss._core.arguments import filled, fitted, floating, mask, one_of, real
 from jaxloss._core.counts import exact_count, fits_integers, float_size, repeats
 from jaxloss._core.domains import Domain, expect
 from jaxloss._core.dtypes import accumulator
@@ -173,14 +173,10 @@ def _shown(value: object) -> str:
 
 def check_reduction(reduction: str, *more: str) -> None:
     """Raise for an unknown reduction. A loss may have more of them than the usual three."""
-    known = ("none", "mean", "sum", *more)
-    if reduction in known:
-        return
     hint = ""
     if reduction in (None, "elementwise_mean", True, False):
         hint = " For the flags of old PyTorch code use `jaxloss.legacy_reduction(size_average, reduce)`."
-    names = ", ".join(map(repr, known[:-1]))
-    raise ValueError(f"`reduction` is {reduction!r}; it must be {names} or {known[-1]!r}.{hint}")
+    one_of("reduction", reduction, ("none", "mean", "sum", *more), hint)
 
 
 class UnfinishedMean(str):

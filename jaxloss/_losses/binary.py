@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, real, same_shape
+from jaxloss._core.arguments import Number, filled, floats, has_axis, is_off, mask, paired, real, same_shape
 from jaxloss._core.autodiff import Tangent, along, nan_unless, value_or_nan
 from jaxloss._core.domains import PROBABILITY, SIGN, expect, within
 from jaxloss._core.elementwise import TINY, is_infinite, overflow_safe_mean, softplus, times
@@ -144,7 +144,7 @@ def binary_cross_entropy_with_logits(
     Source: `torch.nn.BCEWithLogitsLoss`.
     """
     logits, targets, dtype = paired(logits, targets, where, name="logits")
-    smoothing = None if isinstance(label_smoothing, int | float) and label_smoothing == 0 else label_smoothing
+    smoothing = None if is_off(label_smoothing) else label_smoothing
     losses = binary_nll(logits, targets, _broadcast("pos_weight", pos_weight, logits), smoothing)
     return reduce(_weighted(losses, weight), reduction, where, sample_weight, dtype=dtype)
 

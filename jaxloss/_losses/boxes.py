@@ -1,13 +1,13 @@
 """Losses of axis-aligned boxes: a predicted box against the true one."""
 
 import math
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxloss._core.arguments import Number, floats, mask, same_shape
+from jaxloss._core.arguments import Number, floats, mask, one_of, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import Domain, within
 from jaxloss._core.elementwise import hinge, ratio
@@ -77,9 +77,8 @@ def box_iou_loss(
 
     Source: Yu et al., UnitBox, 2016; the form 1 - IoU is that of Rezatofighi et al., 2019.
     """
-    pair, dtype = _measured(predictions, targets, box_format, where)
-    eps = jnp.asarray(eps, pair.union.dtype)
-    return reduce(1 - _iou(pair, eps), reduction, where, sample_weight, dtype=dtype)
+    pair, dtype = _measured(predictions, targets, box_format, eps, where)
+    return reduce(1 - _iou(pair), reduction, where, sample_weight, dtype=dtype)
 
 
 class BoxIoULoss(Loss, fn=box_iou_loss):
@@ -131,10 +130,9 @@ def generalized_box_iou_loss(
 
     Source: Rezatofighi et al., Generalized Intersection over Union, 2019; `torchvision.ops.generalized_box_iou_loss`.
     """
-    pair, dtype = _measured(predictions, targets, box_format, where)
-    eps = jnp.asarray(eps, pair.union.dtype)
+    pair, dtype = _measured(predictions, targets, box_format, eps, where)
     enclosing = pair.enclosing[0] * pair.enclosing[1]
-    losses = 1 - _iou(pair, eps) + ratio(enclosing - pair.union, enclosing + eps)
+    losses = 1 - _iou(pair) + ratio(enclosing - pair.union, enclosing + pair.eps)
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -187,9 +185,8 @@ def distance_box_iou_loss(
 
     Source: Zheng et al., Distance-IoU Loss, 2020; `torchvision.ops.distance_box_iou_loss`.
     """
-    pair, dtype = _measured(predictions, targets, box_format, where)
-    eps = jnp.asarray(eps, pair.union.dtype)
-    return reduce(_distance_loss(pair, eps), reduction, where, sample_weight, dtype=dtype)
+    pair, dtype = _measured(predictions, targets, box_format, eps, where)
+    return reduce(_distance_loss(pair), reduction, where, sample_weight, dtype=dtype)
 
 
 class DistanceBoxIoULoss(Loss, fn=distance_box_iou_loss):
@@ -245,12 +242,11 @@ def complete_box_iou_loss(
 
     Source: Zheng et al., Distance-IoU Loss, 2020; `torchvision.ops.complete_box_iou_loss`.
     """
-    pair, dtype = _measured(predictions, targets, box_format, where)
-    eps = jnp.asarray(eps, pair.union.dtype)
+    pair, dtype = _measured(predictions, targets, box_format, eps, where)
     angle = _angle(pair.target_size) - _angle(pair.size)
     aspect = 4 / math.pi**2 * jnp.square(angle)
-    share = lax.stop_gradient(ratio(aspect, 1 - _iou(pair, eps) + aspect + eps))
-    losses = _distance_loss(pair, eps) + share * aspect
+    share = lax.stop_gradient(ratio(aspect, 1 - _iou(pair) + aspect + pair.eps))
+    losses = _distance_loss(pair) + share * aspect
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -286,14 +282,19 @@ class _Pair(NamedTuple):
     """The difference of the centers."""
     size: Size
     target_size: Size
+    eps: Values
+    """The area that is added to the denominators."""
 
 
 def _measured(
-    predictions: Boxes, targets: Shaped[ArrayLike, "*shape 4"], box_format: BoxFormat, where: Mask | None
+    predictions: Boxes,
+    targets: Shaped[ArrayLike, "*shape 4"],
+    box_format: BoxFormat,
+    eps: Scalar,
+    where: Mask | None,
 ) -> tuple[_Pair, jnp.dtype]:
     """Check and mask two arrays of boxes, and measure each pair. Also return the dtype of the unreduced loss."""
-    if box_format not in ("xyxy", "xywh", "cxcywh"):
-        raise ValueError(f"`box_format` is {box_format!r}; it must be 'xyxy', 'xywh' or 'cxcywh'.")
+    one_of("box_format", box_format, get_args(BoxFormat))
     (first, second), dtype = floats(predictions=predictions, targets=targets)
     same_shape(predictions=first, targets=second)
     if first.ndim == 0 or first.shape[-1] != 4:
@@ -307,8 +308,9 @@ def _measured(
     intersection = overlap[0] * overlap[1]
     union = a.size[0] * a.size[1] + b.size[0] * b.size[1] - intersection
     pair = _Pair(
-        intersection, union, (enclosing[0], enclosing[1]), (centers[0], centers[1]), size=a.size, target_size=b.size
-    )
+        intersection, union, (enclosing[0], enclosing[1]), (centers[0], centers[1]), a.size, b.size,
+        jnp.asarray(eps, union.dtype),
+    )  # fmt: skip
     return pair, dtype
 
 
@@ -341,14 +343,14 @@ def _sized(box_format: BoxFormat) -> Domain:
     )
 
 
-def _iou(pair: _Pair, eps: Values) -> Values:
-    return ratio(pair.intersection, pair.union + eps)
+def _iou(pair: _Pair) -> Values:
+    return ratio(pair.intersection, pair.union + pair.eps)
 
 
-def _distance_loss(pair: _Pair, eps: Values) -> Values:
+def _distance_loss(pair: _Pair) -> Values:
     squared = jnp.square(pair.centers[0]) + jnp.square(pair.centers[1])
     diagonal = jnp.square(pair.enclosing[0]) + jnp.square(pair.enclosing[1])
-    return 1 - _iou(pair, eps) + ratio(squared, diagonal + eps)
+    return 1 - _iou(pair) + ratio(squared, diagonal + pair.eps)
 
 
 def _angle(size: Size) -> Values:

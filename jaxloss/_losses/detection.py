@@ -1,9 +1,9 @@
-"""Losses of detectors: one yes-or-no score for each place, of which few are yes."""
+"""Losses of detectors: a yes-or-no score for each place. Few of the answers are yes."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxloss._core.arguments import Number, paired
+from jaxloss._core.arguments import Number, is_off, paired
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import PROBABILITY, within
 from jaxloss._core.elementwise import absolute, clamp_max, hinge, power, sigmoid, softplus, times
@@ -158,7 +158,7 @@ def asymmetric_loss(
     logits, targets, dtype = paired(logits, targets, where, name="logits")
     x, negative_nll = _bounded(logits), softplus(logits)
     probability = sigmoid(x)
-    if not (isinstance(clip, int | float) and clip == 0):
+    if not is_off(clip):
         margin = jnp.asarray(clip, logits.dtype)
         probability = hinge(probability - margin)
         # 1 - p + m is the sum of two positive numbers. At p = m it is 1, and its logarithm no more than 0.

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Shaped
 
-from jaxloss._core.arguments import filled, mask, same_shape
+from jaxloss._core.arguments import filled, is_off, mask, same_shape
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels, class_weight
 from jaxloss._core.domains import Domain, checking, expect, some_probability
@@ -69,13 +69,8 @@ def cross_entropy_options(
 ) -> Options:
     """The options of cross-entropy, checked."""
     weight = None if weight is None else class_weight(weight, logits, axis.number)
-    smoothing = None if _off(label_smoothing) else jnp.asarray(label_smoothing, accumulator(logits.dtype))
-    return Options(weight, smoothing, None if _off(z_loss) else jnp.asarray(z_loss, accumulator(logits.dtype)))
-
-
-def _off(number: Scalar) -> bool:
-    """Whether an option is known to be 0 while tracing."""
-    return isinstance(number, int | float) and number == 0
+    smoothing = None if is_off(label_smoothing) else jnp.asarray(label_smoothing, accumulator(logits.dtype))
+    return Options(weight, smoothing, None if is_off(z_loss) else jnp.asarray(z_loss, accumulator(logits.dtype)))
 
 
 class LabelProblem(NamedTuple):

@@ -19,8 +19,8 @@ def in_chunks(
 ) -> T:
     """`function(size, *arrays)`, where size is the rows of a chunk, or None if one chunk holds all rows.
 
-    A symbolic number of rows is one chunk.
-    Given no chunk size, it is the platform's. A derivative then recomputes the function.
+    Given no chunk size, it is the platform's. A derivative then recomputes the function. A symbolic number of rows is
+    one chunk.
     """
 
     def size(default: int) -> int | None:
