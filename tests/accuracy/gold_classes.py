@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from gold import (
+    FLUSHED,
     LARGEST,
     Number,
     Truth,
     Vector,
+    cross_entropy,
     in_float32,
     minus_log_probs,
     one,
@@ -194,6 +196,27 @@ for _name in ("box_iou_loss", "generalized_box_iou_loss", "distance_box_iou_loss
 
 def dft_loss(x: Number) -> list[Truth]:
     return [one(-exp(x) * x), one(-exp(x))]
+
+
+def token_log_probs(x: Vector, label: int) -> list[Any]:
+    value, *slopes = cross_entropy(x, label)
+    if value is None:
+        return [None, None]
+    return [times(-1, value), [times(-1, each) for each in slopes[0]]]
+
+
+def token_entropy(x: Vector) -> list[Any]:
+    """The logarithms of small probabilities are differences, and their rounding enters the slope by its factor."""
+    surprises = minus_log_probs(x)[0]
+    shares = [(exp(-each), each) for each in surprises]
+    if any(0 < p < FLUSHED for p, _ in shares):
+        return [None, None]  # a probability of subnormal size may be taken for 0, before its logarithm multiplies it
+    entropy = sum((p * each for p, each in shares if p), mpf(0))
+
+    def slope(p: Number, surprise: Number) -> Truth:
+        return Truth(p * (surprise - entropy), p * (surprise + entropy) * (1 + surprise)) if p else one(mpf(0))
+
+    return [one(entropy), [slope(*share) for share in shares]]
 
 
 # Points ---------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Everything whose accuracy is measured: the losses, as their Cases say, and the functions that are no losses."""
 
 import gold
+import gold_classes
 import inputs
 import points
 from cases import CASES
@@ -22,6 +23,21 @@ HELPERS = [
         inputs=LOGITS,
         never_negative=False,
         ulps=(5, 4),
+    ),
+    Measured(
+        gold_classes.token_log_probs,
+        points.logits_and_labels,
+        inputs.logits_and_labels,
+        inputs=LOGITS,
+        never_negative=False,
+        ulps=(4, 16),
+    ),
+    Measured(
+        gold_classes.token_entropy,
+        lambda kind: (points.logit_rows(kind),),
+        lambda rng, inputs: (normal(rng, (*inputs.shape, inputs.size), inputs.scale),),
+        inputs=LOGITS,
+        ulps=(4, 3),
     ),
     Measured(gold.pairwise_distance, **TWO_VECTORS),
     Measured(gold.pairwise_distance, options={"eps": 0.0}, **TWO_VECTORS),
