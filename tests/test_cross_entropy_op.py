@@ -12,7 +12,7 @@ from variants import variants
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
-from jaxloss._ops.cross_entropy import IMPLEMENTATIONS, xla, xla_cpu
+from jaxloss._ops.cross_entropy import IMPLEMENTATIONS, xla, xla_cpu, xla_tpu
 from jaxloss._ops.cross_entropy.derivative import row_terms
 from jaxloss._ops.cross_entropy.problem import Engine, LabelProblem, SoftProblem
 from jaxloss._ops.platform import choose
@@ -28,6 +28,7 @@ RNG = np.random.default_rng(0)
 # Programs for other platforms run on a CPU too.
 ENGINES = {
     "any platform": Engine(lambda _: None, xla.value, xla.value_and_slopes),
+    "tpu": Engine(lambda _: None, xla_tpu.value, xla_tpu.value_and_slopes),
     "cpu": Engine(lambda _: None, xla_cpu.value, xla_cpu.value_and_slopes),
 }
 LOGITS = {

@@ -1,7 +1,7 @@
 """The cross-entropy of each row of logits, before the reduction.
 
 A call goes through these files: `problem` (arguments and results), `derivative` (masks and derivatives), one of the
-platforms' files (`xla`, `xla_cpu`), and `formula` (the loss from a row's terms).
+platforms' files (`xla`, `xla_tpu`, `xla_cpu`), and `formula` (the loss from a row's terms).
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import Labels
 from jaxloss._core.types import Values
-from jaxloss._ops.cross_entropy import formula, xla, xla_cpu
+from jaxloss._ops.cross_entropy import formula, xla, xla_cpu, xla_tpu
 from jaxloss._ops.cross_entropy.derivative import row_terms
 from jaxloss._ops.cross_entropy.problem import (
     Engine,
@@ -23,17 +23,17 @@ from jaxloss._ops.cross_entropy.problem import (
     Slopes,
     SoftProblem,
 )
-from jaxloss._ops.platform import choose, on_cpu
+from jaxloss._ops.platform import by_platform, choose
 
 Implementation: TypeAlias = Literal["xla", "reference"]
 
 
 def _xla_value(problem: Problem) -> RowTerms:
-    return on_cpu(xla_cpu.value, xla.value, problem)
+    return by_platform(xla_cpu.value, xla_tpu.value, xla.value, problem)
 
 
 def _xla_value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
-    return on_cpu(xla_cpu.value_and_slopes, xla.value_and_slopes, problem)
+    return by_platform(xla_cpu.value_and_slopes, xla_tpu.value_and_slopes, xla.value_and_slopes, problem)
 
 
 def _takes_all(problem: Problem) -> None:

@@ -79,7 +79,7 @@ def _terms_and_slopes_jvp(
         mass, mass_dot = (filled(each, problem.keep, 0.0) for each in (mass, mass_dot))
 
         def slopes_of(probabilities: Values, mass: Values) -> Slopes:
-            return soft_slopes(probabilities, mass, problem.axis)
+            return soft_slopes(probabilities, mass, problem.axis.sum(mass))
 
         slopes_dot = cast(Slopes, jax.jvp(slopes_of, (probabilities, mass), (probabilities_dot, mass_dot))[1])
     return (terms, slopes), (_terms_tangent(problem, dots, terms, slopes), slopes_dot)
