@@ -1,4 +1,4 @@
-"""Cross-entropy for any platform but CPUs, and but TPUs in one respect: plain XLA, with the statistics of `one_read.py`.
+"""Cross-entropy for any platform but CPUs: plain XLA, with the statistics of `one_read.py`.
 
 A value reads the logits once, and the slopes read them once more. Only the label's logit comes from a gather, which
 reads one number a row. On TPUs a gather costs a copy of the logits in another layout: see `xla_tpu.py`.
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from jaxloss._core.autodiff import value_or_nan
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.types import Values
@@ -80,11 +81,13 @@ def _label_terms(problem: LabelProblem, rows: Statistics) -> tuple[RowTerms, Val
 
 def _soft_terms(problem: SoftProblem) -> tuple[RowTerms, Values]:
     """The terms, and the sum of the mass of the classes."""
-    rows = statistics(problem.logits, problem.axis, mass=target_mass(problem))
-    log_sum, mass, cost = jnp.log1p(others_or_nan(rows)), rows.mass, rows.cost
-    assert mass is not None
+    # A negative target makes the sums of its row NaN. A check of its own would read the targets once more.
+    mass = value_or_nan(problem.targets >= 0, target_mass(problem))
+    rows = statistics(problem.logits, problem.axis, mass=mass)
+    log_sum, mass_sum, cost = jnp.log1p(others_or_nan(rows)), rows.mass, rows.cost
+    assert mass_sum is not None
     assert cost is not None
-    return RowTerms(cost + mass * log_sum, log_sum, rows.largest, None, None), mass
+    return RowTerms(cost + mass_sum * log_sum, log_sum, rows.largest, None, None), mass_sum
 
 
 def _largest_and_log_sum(logits: Values, axis: ClassAxis) -> tuple[Values, Values]:
