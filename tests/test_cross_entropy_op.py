@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from variants import variants
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
-from jaxloss._ops.cross_entropy import IMPLEMENTATIONS, xla, xla_cpu
+from jaxloss._ops.cross_entropy import IMPLEMENTATIONS, xla, xla_cpu, xla_tpu
 from jaxloss._ops.cross_entropy.derivative import row_terms
 from jaxloss._ops.cross_entropy.problem import Engine, LabelProblem, SoftProblem
 from jaxloss._ops.platform import choose
@@ -28,6 +29,7 @@ RNG = np.random.default_rng(0)
 # Programs for other platforms run on a CPU too.
 ENGINES = {
     "any platform": Engine(lambda _: None, xla.value, xla.value_and_slopes),
+    "tpu": Engine(lambda _: None, xla_tpu.value, xla_tpu.value_and_slopes),
     "cpu": Engine(lambda _: None, xla_cpu.value, xla_cpu.value_and_slopes),
 }
 LOGITS = {
@@ -131,6 +133,83 @@ def test_a_cost_of_inf_counts_if_it_has_a_weight(engine: Engine) -> None:
     for weight, wanted in (([1.0, 0.0, 1.0], 1.0), ([1.0, 2.0, 1.0], INF), ([0.0, -1e-3, 0.0], -INF)):
         terms = jax.jit(engine.value)(LabelProblem(logits, label, jnp.array([weight]), LAST))
         chex.assert_trees_all_equal(terms.gap[:, 0], jnp.full(4, wanted))
+
+
+OTHERS = {"any platform": xla, "tpu": xla_tpu}
+
+
+@pytest.mark.parametrize("functions", OTHERS.values(), ids=OTHERS)
+def test_one_read_keeps_all_digits(functions: Any) -> None:
+    # One class dominates, logits tie, others are ruled out, rows are ragged: 64 units in the last place of a float32.
+    rows = np.concatenate([RNG.normal(size=(6, 37)) * scale for scale in (0.02, 3, 30)]).astype("float32")
+    rows[0, 5] += 22
+    rows[1, :30] = rows[1, 0]
+    rows[2, ::3] = -INF
+    rows[3] = np.finfo("float32").min
+    rows[4] = [0.0] + [-INF] * 36
+    numbers = rows.argmax(1) if functions is xla else np.where(np.arange(18) < 6, rows.argmax(1), np.arange(18))
+    # In float64, and with log1p: the reference's log(sum) has lost digits where the loss is 1e-13.
+    exact = rows.astype("float64")
+    gaps = exact.max(1, keepdims=True) - exact
+    others = np.exp(-gaps)
+    others[np.arange(18), rows.argmax(1)] = 0
+    log_sum = np.log1p(others.sum(1, keepdims=True))
+    nll = log_sum + gaps[np.arange(18), numbers][:, None]
+    logits = jnp.asarray(rows)
+    given = LabelProblem(logits, labels(jnp.asarray(numbers), logits, LAST, None), None, LAST)
+    terms, slopes = jax.jit(functions.value_and_slopes)(given)
+    close = partial(chex.assert_trees_all_close, rtol=64 * 2.0**-23, atol=1e-37)
+    close(np.asarray(terms.nll, "float64"), nll)
+    close(np.asarray(terms.log_sum, "float64"), log_sum)
+    close(np.asarray(slopes.log_sum, "float64"), np.exp(-gaps - log_sum))
+    mapped = jax.vmap(lambda x, n: functions.value(LabelProblem(x, labels(n, x, LAST, None), None, LAST)).nll)
+    close(mapped(logits.reshape(3, 6, 37), jnp.asarray(numbers).reshape(3, 6)).reshape(18, 1), terms.nll)
+
+
+@pytest.mark.parametrize("functions", OTHERS.values(), ids=OTHERS)
+def test_a_bad_row_is_nan_and_no_other(functions: Any) -> None:
+    logits = jnp.array([[-INF] * 3, [0.0, NAN, 1], [0.0, INF, 1], [0.0, 1, 2], [0.0, 1, 2]], "float32")
+    label = labels(jnp.array([0, 0, 0, 3, 1]), logits, LAST, None)
+    terms, slopes = jax.jit(functions.value_and_slopes)(LabelProblem(logits, label, None, LAST))
+    assert np.isnan(terms.nll[:4]).all()
+    assert np.isnan(slopes.nll[:4]).all()
+    targets = jnp.full((5, 3), 1 / 3, "float32").at[3, 0].set(-1e-30)
+    soft_terms, soft_slopes = jax.jit(functions.value_and_slopes)(SoftProblem(logits, targets, None, None, None, LAST))
+    assert np.isnan(soft_terms.nll[:4]).all()
+    assert np.isnan(soft_slopes.nll[:4]).all()
+    chex.assert_tree_all_finite((terms.nll[4], slopes.nll[4], soft_terms.nll[4], soft_slopes.nll[4]))
+
+
+@pytest.mark.parametrize("functions", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("kind", ["shard_map", "explicit", "automatic"])
+def test_classes_and_rows_on_a_mesh(kind: str, functions: Any) -> None:
+    types = {"explicit": AxisType.Explicit}.get(kind, AxisType.Auto)
+    mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(types, types))
+    logits = jnp.asarray(RNG.normal(size=(4, 8)) * 3)
+    numbers, targets = jnp.arange(4), jax.nn.softmax(jnp.asarray(RNG.normal(size=(4, 8))))
+    axis = ClassAxis(1, "model" if kind == "shard_map" else None)
+
+    def terms(logits: Any, numbers: Any, targets: Any, axis: ClassAxis = axis) -> Any:
+        label = LabelProblem(logits, labels(numbers, logits, axis, None), jnp.full((1, 1), 1 / 8), axis)
+        soft = SoftProblem(logits, targets, jnp.asarray(0.25), None, None, axis)
+        found = [functions.value_and_slopes(each) for each in (label, soft)]
+        return [(each.nll, each.log_sum, slopes.nll) for each, slopes in found]
+
+    wanted = jax.jit(partial(terms, axis=LAST))(logits, numbers, targets)
+    split, rows = PartitionSpec("data", "model"), PartitionSpec("data")
+    if kind == "shard_map":
+        outs = [(rows, rows, split)] * 2
+        found = jax.jit(jax.shard_map(terms, mesh=mesh, in_specs=(split, rows, split), out_specs=outs))(
+            logits, numbers, targets
+        )
+    else:
+        arrays = [
+            jax.device_put(array, NamedSharding(mesh, spec))
+            for array, spec in ((logits, split), (numbers, rows), (targets, split))
+        ]
+        with jax.set_mesh(mesh):
+            found = jax.jit(terms)(*arrays)
+    chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("functions", [xla, xla_cpu], ids=["any platform", "cpu"])

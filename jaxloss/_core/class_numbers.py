@@ -71,6 +71,10 @@ class Labels(NamedTuple):
         """
         return nan_unless(self.in_range, _pick(values, self, axis))
 
+    def select(self, values: Values, axis: ClassAxis) -> Values:
+        """`pick` by a comparison with each class. A small array, such as weights, is then broadcast without memory."""
+        return nan_unless(self.in_range, _select_and_sum(values, self, axis))
+
     def zero_masked(self, values: Values) -> Values:
         """One value per example, with 0 for masked examples: their NaN must not reach the maths that follows."""
         return filled(values, self.keep, 0.0)

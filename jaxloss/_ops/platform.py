@@ -28,6 +28,11 @@ def on_cpu(cpu: Callable[..., T], elsewhere: Callable[..., T], *arrays: object) 
     return cast(T, lax.platform_dependent(*arrays, cpu=cpu, default=elsewhere))
 
 
+def by_platform(cpu: Callable[..., T], tpu: Callable[..., T], elsewhere: Callable[..., T], *arrays: object) -> T:
+    """`on_cpu` with a third function, for programs that are compiled for TPUs."""
+    return cast(T, lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=elsewhere))
+
+
 def recomputed_on_cpu(cpu: Callable[..., T], elsewhere: Callable[..., T], *arrays: object) -> T:
     """`on_cpu` for functions that JAX may differentiate: a derivative stores the arrays alone and recomputes the rest.
 

@@ -17,6 +17,8 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss._core.arguments import filled
 from jaxloss._core.autodiff import custom_jvp
+from jaxloss._core.class_axis import ClassAxis
+from jaxloss._core.class_numbers import Labels
 from jaxloss._core.types import Values
 from jaxloss._ops.cross_entropy.formula import (
     fill_masked,
@@ -34,6 +36,7 @@ from jaxloss._ops.cross_entropy.problem import (
     Slopes,
     SoftProblem,
 )
+from jaxloss._ops.platform import by_platform
 
 
 def row_terms(problem: Problem, engine: Engine) -> RowTerms:
@@ -79,7 +82,7 @@ def _terms_and_slopes_jvp(
         mass, mass_dot = (filled(each, problem.keep, 0.0) for each in (mass, mass_dot))
 
         def slopes_of(probabilities: Values, mass: Values) -> Slopes:
-            return soft_slopes(probabilities, mass, problem.axis)
+            return soft_slopes(probabilities, mass, problem.axis.sum(mass))
 
         slopes_dot = cast(Slopes, jax.jvp(slopes_of, (probabilities, mass), (probabilities_dot, mass_dot))[1])
     return (terms, slopes), (_terms_tangent(problem, dots, terms, slopes), slopes_dot)
@@ -154,3 +157,25 @@ def _sum_like(term: Values, tangents: list[Values]) -> Values:
 def _is_zero(dot: object) -> bool:
     """Whether an argument is absent, or has a tangent that is 0 whatever the values are."""
     return dot is None or isinstance(dot, SymbolicZero)
+
+
+@custom_jvp(2)
+def label_weight(weight: Values, label: Labels, axis: ClassAxis) -> Values:
+    """The class weight of each row's label. On TPUs a gather would store the weights of all rows and classes."""
+    return by_platform(partial(_picked, axis), partial(_selected, axis), partial(_picked, axis), weight, label)
+
+
+@label_weight.defjvp
+def _label_weight_jvp(
+    axis: ClassAxis, primals: tuple[Values, Labels], tangents: tuple[Values, object]
+) -> tuple[Values, Values]:
+    weight, label = primals
+    return label_weight(weight, label, axis), label.select(tangents[0], axis)
+
+
+def _picked(axis: ClassAxis, weight: Values, label: Labels) -> Values:
+    return label.pick(weight, axis)
+
+
+def _selected(axis: ClassAxis, weight: Values, label: Labels) -> Values:
+    return label.select(weight, axis)

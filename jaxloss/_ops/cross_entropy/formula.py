@@ -117,9 +117,9 @@ def negative_log_softmax(logits: Values, largest: Values, log_sum: Values) -> Va
     return largest - logits.astype(largest.dtype) + log_sum
 
 
-def soft_slopes(probabilities: Values, mass: Values, axis: ClassAxis) -> Slopes:
-    """The slopes from the softmax and the mass of the classes."""
-    return Slopes(probabilities * axis.sum(mass) - mass, probabilities)
+def soft_slopes(probabilities: Values, mass: Values, mass_sum: Values) -> Slopes:
+    """The slopes from the softmax, the mass of the classes and its sum."""
+    return Slopes(probabilities * mass_sum - mass, probabilities)
 
 
 def softmax_tangent(probabilities: Values, logits_dot: Values, axis: ClassAxis) -> Values:
@@ -171,7 +171,8 @@ def reference_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
     terms = reference(problem)
     probabilities = jnp.exp(problem.logits.astype(terms.largest.dtype) - terms.largest - terms.log_sum)
     if isinstance(problem, SoftProblem):
-        return terms, soft_slopes(probabilities, target_mass(problem), problem.axis)
+        mass = target_mass(problem)
+        return terms, soft_slopes(probabilities, mass, problem.axis.sum(mass))
     one_hot = problem.label.one_hot(problem.logits, problem.axis)
     bad = jnp.where(problem.label.in_range, 0.0, terms.nll)  # NaN for a label out of range
     return terms, Slopes(probabilities - one_hot.astype(probabilities.dtype) + bad, probabilities)

@@ -1,4 +1,4 @@
-"""Cross-entropy for CPUs: the formulas of `xla.py`, in forms that XLA's CPU compiler fuses with their sums.
+"""Cross-entropy for CPUs: two reads of the logits, in forms that XLA's CPU compiler fuses with their sums.
 
 Memory traffic limits the speed, above all the first use of fresh memory. XLA's CPU fuses the terms of a sum with it if
 they are plain arithmetic, and materialises an array of the logits' size otherwise. Each trick has a name. The figures
@@ -60,7 +60,8 @@ def value_and_slopes(problem: Problem) -> tuple[RowTerms, Slopes]:
     """The terms of each row, and their slopes."""
     if isinstance(problem, SoftProblem):
         terms, mass = _soft_terms(problem)
-        return terms, soft_slopes(_softmax(problem.logits, terms.largest, terms.log_sum), mass, problem.axis)
+        probabilities = _softmax(problem.logits, terms.largest, terms.log_sum)
+        return terms, soft_slopes(probabilities, mass, problem.axis.sum(mass))
     # XLA merges the two computations of stored exponentials. Others it must not merge: the barrier separates them.
     stored = _fits_gradient_buffer(problem.logits)
     terms, label_logit, other_sum = _label_terms(problem, stored)
