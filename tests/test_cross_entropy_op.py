@@ -249,6 +249,31 @@ def test_the_loss_of_a_row_is_an_argument(chunk_size: int, tuning: Any) -> None:
     chex.assert_trees_all_close(losses, formula.losses(given, loss, None)[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("count", "logits_rows"), [(6, 2), (7, 3)])
+def test_a_chunk_may_have_the_logits_of_fewer_rows_in_memory(count: int, logits_rows: int, dtype: str) -> None:
+    hidden, kernel = (jnp.asarray(RNG.normal(size=shape), dtype) for shape in ((count, 4), (4, 5)))
+    rows = Rows(hidden.at[3].set(NAN), {"offset": jnp.arange(count, dtype="float32")}, jnp.arange(count) != 3)
+    given = Problem(
+        rows, Shared(kernel, {"scale": jnp.float32(0.5)}, LAST), jnp.linspace(0.5, 2, count, dtype="float32")
+    )
+
+    def loss(product: Any, data: Any, keep: Any, parameters: Any, axis: Any) -> Any:
+        each = jnp.sum(jnp.sin(product * parameters["scale"]), 1) + data["offset"].astype(product.dtype)
+        return jnp.where(keep, each, 0.0), data["offset"]
+
+    def found(tuning: Any) -> Any:
+        run = partial(chunked.total_and_gradient, loss=loss, chunks=Chunks.of(count, count), active=(0, 1, 3, 4, 5))
+        value, data, slopes = jax.jit(partial(run, tuning=tuning))(given)
+        return jax.tree.map(lambda array: array.astype(float), (value, data, slopes))
+
+    whole = found(rows_xla.TUNING._replace(logits_rows=None))
+    rounding = 2 * float(jnp.finfo(dtype).eps)
+    chex.assert_trees_all_close(
+        found(rows_xla.TUNING._replace(logits_rows=logits_rows)), whole, rtol=rounding, atol=rounding
+    )
+
+
 def test_a_named_implementation_runs_or_raises_with_its_reason() -> None:
     reasons = {"first": "no such row", "second": None, "third": None}
     named = {name: name for name in reasons}

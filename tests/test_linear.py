@@ -13,7 +13,7 @@ from compiled import compiled, promises_memory, temporaries
 from variants import variants
 
 import jaxloss
-from jaxloss._ops.rows import xla, xla_cpu
+from jaxloss._ops.rows import xla, xla_cpu, xla_tpu
 
 WIDTH = 4
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -261,7 +261,15 @@ def test_gradient_of_the_kernel_adds_up_in_float32() -> None:
     [(1, 1024, 8192), (1000, 1024, 8192), (50257, 667, 8192), (128256, 512, 4185), (262144, 512, 4096)],
 )
 def test_chunk_size_within_a_budget_of_bytes(classes: int, on_cpu: int, elsewhere: int) -> None:
-    assert (xla_cpu.chunk_rows(classes), xla.chunk_rows(classes)) == (on_cpu, elsewhere)
+    assert (xla_cpu.chunk_rows(2**20, 64, classes), xla.chunk_rows(2**20, 64, classes)) == (on_cpu, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "size"),
+    [(2**20, 64, 512), (2**20, 768, 768), (2**20, 8192, 2048), (4096, 4096, 4096), (4097, 4097, 2048), (0, 4, 1)],
+)
+def test_chunk_size_on_tpus_follows_the_width(rows: int, width: int, size: int) -> None:
+    assert xla_tpu.chunk_rows(rows, width, 1000) == size
 
 
 @pytest.mark.parametrize(

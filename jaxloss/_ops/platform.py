@@ -23,7 +23,7 @@ def on_cpu(cpu: Callable[..., T], elsewhere: Callable[..., T], *arrays: object) 
 
     Both are traced on every platform and must agree in shapes, dtypes and shardings. A derivative must not be taken
     through the choice, because it would store the residuals of both functions. So an op calls this within a function
-    that has a custom derivative, or calls `recomputed_on_cpu`.
+    that has a custom derivative, or gives it to `recomputed`.
     """
     return cast(T, lax.platform_dependent(*arrays, cpu=cpu, default=elsewhere))
 
@@ -33,17 +33,14 @@ def by_platform(cpu: Callable[..., T], tpu: Callable[..., T], elsewhere: Callabl
     return cast(T, lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=elsewhere))
 
 
-def recomputed_on_cpu(cpu: Callable[..., T], elsewhere: Callable[..., T], *arrays: object) -> T:
-    """`on_cpu` for functions that JAX may differentiate: a derivative stores the arrays alone and recomputes the rest.
+def recomputed(choice: Callable[..., T], *arrays: object) -> T:
+    """`choice(*arrays)`, which JAX may differentiate: a derivative stores the arrays alone and recomputes the rest.
 
-    It is for functions whose loops recompute each step for the derivative in any case: then it costs nothing.
+    `choice` calls `on_cpu` or `by_platform` with functions whose loops recompute each step for the derivative in any
+    case. Then it costs nothing.
     """
-
-    def chosen(*arrays: object) -> T:
-        return on_cpu(cpu, elsewhere, *arrays)
-
     # The loops keep XLA from merging the two computations. So `prevent_cse`, which costs barriers, is off.
-    return cast(T, jax.checkpoint(chosen, prevent_cse=False)(*arrays))
+    return cast(T, jax.checkpoint(choice, prevent_cse=False)(*arrays))
 
 
 def unshared(*arrays: *Arrays) -> tuple[*Arrays]:

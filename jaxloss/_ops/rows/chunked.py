@@ -25,10 +25,20 @@ from jaxloss._ops.rows.problem import Problem, RowLoss, Stats
 class Tuning(NamedTuple):
     """The choices that depend on the platform."""
 
-    chunk_rows: Callable[[int], int]
-    """The default rows of a chunk, for a number of logits per row."""
+    chunk_rows: Callable[[int, int, int], int]
+    """The default rows of a chunk, for a number of rows, a width of their hidden states, and the logits per row."""
     kernel_gradient: Callable[[Values, Values], Values]
     """The product over the rows of a chunk's hidden states and of the gradient of its logits."""
+    gradient_rows: Callable[[Values, Values], int] | None = None
+    """The default rows of a chunk of a total with its gradient, for hidden and kernel; None stands for `chunk_rows`."""
+    logits_rows: int | None = None
+    """The most rows whose logits are in memory at once, where their gradients are narrower and those of all rows of a
+    chunk are in memory. None stands for all rows of a chunk."""
+
+
+def has_narrow_gradients(kernel: Values) -> bool:
+    """Whether the gradients of the logits, in the kernel's dtype, take less memory than the logits."""
+    return kernel.dtype != accumulator(kernel.dtype)
 
 
 def losses(problem: Problem, loss: RowLoss[Stats], chunks: Chunks) -> tuple[Values, Stats]:
@@ -96,26 +106,12 @@ def _chunk_total_and_gradient(
     the gradient of the logits, written out: JAX's would have other dtypes and transposes.
     """
     hidden, kernel = chunk.rows.hidden, chunk.shared.kernel
-    leaves: list[Values] = jax.tree.leaves(chunk)
     at_hidden, at_kernel = 0, len(jax.tree.leaves(chunk.rows))  # the positions of the first leaves of rows and shared
     rest = [position for position in active if position not in (at_hidden, at_kernel)]
-
-    def total_of(product: Values, rest_leaves: list[Values]) -> tuple[Values, Stats]:
-        changed = dict(zip(rest, rest_leaves, strict=True))
-        replaced = [changed.get(position, leaf) for position, leaf in enumerate(leaves)]
-        return weighted_sum(product, jax.tree.unflatten(jax.tree.structure(chunk), replaced), loss)  # pyright: ignore[reportUnknownArgumentType]  # a tree's structure is not typed
-
-    # One forward pass serves the value and the gradient: both see the same logits.
-    product = project(hidden, kernel)
-    differentiated = jax.value_and_grad(total_of, (0, 1), has_aux=True)
-    results: tuple[tuple[Values, Stats], tuple[Values, list[Values]]]
-    results = differentiated(product, [_wide_range(leaves[position]) for position in rest])
-    (value, stats), (product_slope, rest_slopes) = results
-    # Rounded to the inputs' dtype, so that both products multiply arrays of one dtype.
-    product_slope, scale = narrowed(product_slope, kernel.dtype)
+    (value, product_slope, scale, rest_slopes), stats = _logits_gradients(chunk, loss, tuning, rest)
     slopes = dict(zip(rest, rest_slopes, strict=True))
     if at_hidden in active:
-        heads = tuple(range(1, product.ndim))
+        heads = tuple(range(1, product_slope.ndim))
         # The product is rounded afterwards: XLA's CPU would copy the kernel in float32 for a result in bfloat16.
         slope = contract(product_slope, kernel, heads, heads, accumulator(kernel.dtype))
         # Scaled slopes stay in float32 until the cotangent has multiplied them.
@@ -123,6 +119,62 @@ def _chunk_total_and_gradient(
     if at_kernel in active:
         slopes[at_kernel] = _kernel_slope(hidden, product_slope, scale, tuning)
     return value, stats, [slopes[position] for position in active]
+
+
+class _LogitsGradients(NamedTuple):
+    """The total of a chunk, and its gradient in the logits and in the leaves but hidden and kernel."""
+
+    value: Values
+    logits: Values
+    scale: Values | None
+    """The number that divided the gradients of each row's logits; None stands for 1."""
+    rest: list[Values]
+
+
+def _logits_gradients(
+    chunk: Problem, loss: RowLoss[Stats], tuning: Tuning, rest: Sequence[int]
+) -> tuple[_LogitsGradients, Stats]:
+    """The gradients of a chunk's logits, from smaller chunks if not all of its logits may be in memory at once."""
+    size = tuning.logits_rows
+    rows = chunk.rows.hidden.shape[0]
+    if size is None or rows <= size or not has_narrow_gradients(chunk.shared.kernel):
+        return _logits_gradients_at_once(chunk, loss, rest)
+    at_once = partial(_logits_gradients_at_once, loss=loss, rest=rest)
+    parts = Chunks.of(rows, size)
+    shapes, _ = jax.eval_shape(at_once, chunk)
+    if shapes.scale is not None and not parts.strided:  # the scales of rows in two parts would be added
+        return at_once(chunk)
+
+    def terms(index: Index) -> tuple[list[Values], Stats]:
+        found, stats = at_once(parts.chunk(chunk, index))
+        return jax.tree.leaves(found), stats
+
+    leaves: list[Values] = jax.tree.leaves(chunk)
+    shared = range(len(jax.tree.leaves(chunk.rows)), len(leaves) - 1)
+    of_logits = [shapes.logits] if shapes.scale is None else [shapes.logits, shapes.scale]
+    per_row = [None, *of_logits, *(None if position in shared else leaves[position] for position in rest)]
+    found, stats = parts.accumulate(recomputed(terms), per_row)
+    return jax.tree.unflatten(jax.tree.structure(shapes), found), stats  # pyright: ignore[reportUnknownArgumentType]  # a tree's structure is not typed
+
+
+def _logits_gradients_at_once(
+    chunk: Problem, loss: RowLoss[Stats], rest: Sequence[int]
+) -> tuple[_LogitsGradients, Stats]:
+    leaves: list[Values] = jax.tree.leaves(chunk)
+
+    def total_of(product: Values, rest_leaves: list[Values]) -> tuple[Values, Stats]:
+        changed = dict(zip(rest, rest_leaves, strict=True))
+        replaced = [changed.get(position, leaf) for position, leaf in enumerate(leaves)]
+        return weighted_sum(product, jax.tree.unflatten(jax.tree.structure(chunk), replaced), loss)  # pyright: ignore[reportUnknownArgumentType]  # a tree's structure is not typed
+
+    # One forward pass serves the value and the gradient: both see the same logits.
+    product = project(chunk.rows.hidden, chunk.shared.kernel)
+    differentiated = jax.value_and_grad(total_of, (0, 1), has_aux=True)
+    results: tuple[tuple[Values, Stats], tuple[Values, list[Values]]]
+    results = differentiated(product, [_wide_range(leaves[position]) for position in rest])
+    (value, stats), (slopes, rest_slopes) = results
+    # Rounded to the inputs' dtype, so that both products multiply arrays of one dtype.
+    return _LogitsGradients(value, *narrowed(slopes, chunk.shared.kernel.dtype), rest_slopes), stats
 
 
 def _kernel_slope(hidden: Values, product_slope: Values, scale: Values | None, tuning: Tuning) -> Values:

@@ -14,11 +14,14 @@ from jax.custom_derivatives import SymbolicZero
 from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.counts import is_known
 from jaxloss._core.types import Values
-from jaxloss._ops.platform import on_cpu, recomputed_on_cpu
-from jaxloss._ops.rows import chunked, xla, xla_cpu
+from jaxloss._ops.platform import by_platform, recomputed
+from jaxloss._ops.rows import chunked, xla, xla_cpu, xla_tpu
 from jaxloss._ops.rows.chunked import Tuning
 from jaxloss._ops.rows.chunks import Chunks
 from jaxloss._ops.rows.problem import Problem, RowLoss, Stats
+
+TUNINGS = (xla_cpu.TUNING, xla_tpu.TUNING, xla.TUNING)
+"""The choices for CPUs, for TPUs and for any other platform."""
 
 
 def losses(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tuple[Values, Stats]:
@@ -27,23 +30,19 @@ def losses(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tu
     A loss that is not summed has a cotangent of its own, which comes too late to compute the gradient with the value.
     So JAX differentiates the loop, and the choice of the platform with it.
     """
-    cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
-    if cpu == elsewhere:  # and then a single chunk keeps its logits for the gradient
-        return chunked.losses(problem, loss, cpu)
-    return recomputed_on_cpu(
-        partial(chunked.losses, loss=loss, chunks=cpu), partial(chunked.losses, loss=loss, chunks=elsewhere), problem
-    )
+    divisions = [_chunks(problem, chunk_size, tuning) for tuning in TUNINGS]
+    if len(set(divisions)) == 1:  # and then a single chunk keeps its logits for the gradient
+        return chunked.losses(problem, loss, divisions[0])
+    return recomputed(partial(by_platform, *(partial(chunked.losses, loss=loss, chunks=c) for c in divisions)), problem)
 
 
 @custom_jvp(1, 2)
 def total(problem: Problem, loss: RowLoss[Stats], chunk_size: int | None) -> tuple[Values, Stats]:
     """The sum of the losses times their weights."""
-    cpu, elsewhere = (_chunks(problem, chunk_size, tuning) for tuning in (xla_cpu.TUNING, xla.TUNING))
-    if cpu == elsewhere:  # one loop for all platforms: JAX traces both functions of a choice
-        return chunked.total(problem, loss, cpu)
-    return on_cpu(
-        partial(chunked.total, loss=loss, chunks=cpu), partial(chunked.total, loss=loss, chunks=elsewhere), problem
-    )
+    divisions = [_chunks(problem, chunk_size, tuning) for tuning in TUNINGS]
+    if len(set(divisions)) == 1:  # one loop for all platforms: JAX traces all functions of a choice
+        return chunked.total(problem, loss, divisions[0])
+    return by_platform(*(partial(chunked.total, loss=loss, chunks=c) for c in divisions), problem)
 
 
 def _total_jvp(
@@ -57,11 +56,8 @@ def _total_jvp(
     # Only leaves with a tangent get a gradient: that of the kernel takes a third of the products.
     active = tuple(position for position, dot in enumerate(dots) if not _is_zero(dot))
     # A second derivative differentiates this choice.
-    value, stats, slopes = recomputed_on_cpu(
-        _total_and_gradient(problem, loss, chunk_size, xla_cpu.TUNING, active),
-        _total_and_gradient(problem, loss, chunk_size, xla.TUNING, active),
-        problem,
-    )
+    programs = (_total_and_gradient(problem, loss, chunk_size, tuning, active) for tuning in TUNINGS)
+    value, stats, slopes = recomputed(partial(by_platform, *programs), problem)
     # Leaves that are split over the classes' devices give a part of the sum on each, others the same sum on all.
     axis = problem.shared.axis
     tangent = jnp.zeros((), value.dtype)
@@ -80,14 +76,17 @@ def _total_and_gradient(
     tuning: Tuning,
     active: tuple[int, ...],
 ) -> partial[tuple[Values, Stats, list[Values]]]:
+    if chunk_size is None and tuning.gradient_rows is not None:
+        chunk_size = tuning.gradient_rows(problem.rows.hidden, problem.shared.kernel)
     chunks = _chunks(problem, chunk_size, tuning)
     return partial(chunked.total_and_gradient, loss=loss, chunks=chunks, tuning=tuning, active=active)
 
 
 def chunk_rows(problem: Problem, tuning: Tuning) -> int:
     """The default rows of a chunk on a platform. For a symbolic number of classes it is that of very many classes."""
-    logits = math.prod(problem.shared.kernel.shape[1:])
-    return tuning.chunk_rows(logits if is_known(logits) else 2**31)
+    width, *logits_axes = problem.shared.kernel.shape
+    logits = math.prod(logits_axes)
+    return tuning.chunk_rows(problem.rows.hidden.shape[0], width, logits if is_known(logits) else 2**31)
 
 
 def _chunks(problem: Problem, chunk_size: int | None, tuning: Tuning) -> Chunks:

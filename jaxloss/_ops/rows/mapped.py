@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from jaxloss._core.counts import is_known
-from jaxloss._ops.platform import recomputed_on_cpu
+from jaxloss._ops.platform import on_cpu, recomputed
 from jaxloss._ops.rows import xla, xla_cpu
 
 T = TypeVar("T")
@@ -30,4 +30,4 @@ def in_chunks(
     cpu, elsewhere = size(xla_cpu.MAPPED_ROWS), size(xla.MAPPED_ROWS)
     if cpu == elsewhere:
         return function(cpu, *arrays)
-    return recomputed_on_cpu(partial(function, cpu), partial(function, elsewhere), *arrays)
+    return recomputed(partial(on_cpu, partial(function, cpu), partial(function, elsewhere)), *arrays)

@@ -13,7 +13,7 @@ MAPPED_ROWS = 256
 """The rows of a chunk of `in_chunks`: smaller products are slower, and larger chunks skip fewer clusters."""
 
 
-def chunk_rows(logits_per_row: int) -> int:
+def chunk_rows(rows: int, width: int, logits_per_row: int) -> int:
     """Default chunk: 128 MiB of logits, within bounds that keep the kernel's gradient from being read too often."""
     return min(max(512, 128 * 2**20 // (4 * logits_per_row)), 1024)
 
