@@ -84,7 +84,7 @@ def total_and_gradient(
     leaves: list[Values] = jax.tree.leaves(problem)
     # The gradient of a shared leaf is a sum over chunks. That of a per-row leaf is written chunk by chunk.
     shared = range(len(jax.tree.leaves(problem.rows)), len(leaves) - 1)
-    per_row = [None if position in shared else leaves[position] for position in active]
+    per_row = [None if position in shared else leaves[position].shape for position in active]
 
     def chunk_total(index: Index) -> tuple[list[Values], Stats]:
         value, stats, slopes = _chunk_total_and_gradient(chunks.chunk(problem, index), loss, tuning, active)
@@ -151,8 +151,8 @@ def _logits_gradients(
 
     leaves: list[Values] = jax.tree.leaves(chunk)
     shared = range(len(jax.tree.leaves(chunk.rows)), len(leaves) - 1)
-    of_logits = [shapes.logits] if shapes.scale is None else [shapes.logits, shapes.scale]
-    per_row = [None, *of_logits, *(None if position in shared else leaves[position] for position in rest)]
+    of_logits = [array.shape for array in (shapes.logits, shapes.scale) if array is not None]
+    per_row = [None, *of_logits, *(None if position in shared else leaves[position].shape for position in rest)]
     found, stats = parts.accumulate(recomputed(terms), per_row)
     return jax.tree.unflatten(jax.tree.structure(shapes), found), stats  # pyright: ignore[reportUnknownArgumentType]  # a tree's structure is not typed
 

@@ -80,7 +80,7 @@ class Chunks(NamedTuple):
         return problem._replace(rows=rows.zero_masked(), weights=weights)
 
     def accumulate(
-        self, chunk_terms: Callable[[Index], tuple[list[Values], T]], per_row: Sequence[Values | None]
+        self, chunk_terms: Callable[[Index], tuple[list[Values], T]], per_row: Sequence[tuple[int, ...] | None]
     ) -> tuple[list[Values], T]:
         """The terms of all chunks, and their per-row results.
 
@@ -91,8 +91,8 @@ class Chunks(NamedTuple):
             terms, results = chunk_terms(0)
             # Programs of several chunks sum in this dtype, and all platforms must agree in it.
             wide = [
-                term.astype(accumulator(term.dtype)) if like is None else term
-                for term, like in zip(terms, per_row, strict=True)
+                term.astype(accumulator(term.dtype)) if shape is None else term
+                for term, shape in zip(terms, per_row, strict=True)
             ]
             return wide, results
 
@@ -104,11 +104,11 @@ class Chunks(NamedTuple):
             return [self._add(*each, index) for each in zip(sums, terms, per_row, strict=True)], results
 
         terms, _ = jax.eval_shape(chunk_terms, 0)
-        zeros = [_zeros(term, None if like is None else like.shape) for term, like in zip(terms, per_row, strict=True)]
+        zeros = [_zeros(*each) for each in zip(terms, per_row, strict=True)]
         sums, results = lax.scan(step, zeros, jnp.arange(self.chunk_count))
         return sums, self.concatenate(results)
 
-    def _add(self, total: Values, term: Values, per_row: Values | None, index: Index) -> Values:
+    def _add(self, total: Values, term: Values, per_row: tuple[int, ...] | None, index: Index) -> Values:
         if per_row is None:
             return total + term.astype(total.dtype)
         if self.strided:
