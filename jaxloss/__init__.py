@@ -15,7 +15,9 @@ from jaxloss._losses import (
     likelihood,
     linear,
     margin,
+    redescending,
     regression,
+    robust,
     sequence,
 )
 from jaxloss._losses.binary import *
@@ -25,7 +27,9 @@ from jaxloss._losses.embedding import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
+from jaxloss._losses.redescending import *
 from jaxloss._losses.regression import *
+from jaxloss._losses.robust import *
 from jaxloss._losses.sequence import *
 
 __version__ = "0.1.0"
@@ -38,7 +42,9 @@ __all__ += embedding.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
+__all__ += redescending.__all__
 __all__ += regression.__all__
+__all__ += robust.__all__
 __all__ += sequence.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
