@@ -21,7 +21,9 @@ from jaxloss._losses import (
     noise,
     policy,
     preference,
+    redescending,
     regression,
+    robust,
     sequence,
     tokens,
 )
@@ -38,7 +40,9 @@ from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
+from jaxloss._losses.redescending import *
 from jaxloss._losses.regression import *
+from jaxloss._losses.robust import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.tokens import *
 
@@ -58,7 +62,9 @@ __all__ += margin.__all__
 __all__ += noise.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
+__all__ += redescending.__all__
 __all__ += regression.__all__
+__all__ += robust.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__
 
