@@ -14,6 +14,7 @@ from jaxloss._losses import (
     detection,
     divergence,
     embedding,
+    forecast,
     imbalance,
     likelihood,
     linear,
@@ -21,7 +22,6 @@ from jaxloss._losses import (
     noise,
     policy,
     preference,
-    redescending,
     regression,
     robust,
     sequence,
@@ -33,6 +33,7 @@ from jaxloss._losses.classification import *
 from jaxloss._losses.detection import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
+from jaxloss._losses.forecast import *
 from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
@@ -40,7 +41,6 @@ from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
-from jaxloss._losses.redescending import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.robust import *
 from jaxloss._losses.sequence import *
@@ -55,6 +55,7 @@ __all__ += classification.__all__
 __all__ += detection.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
+__all__ += forecast.__all__
 __all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
@@ -62,7 +63,6 @@ __all__ += margin.__all__
 __all__ += noise.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
-__all__ += redescending.__all__
 __all__ += regression.__all__
 __all__ += robust.__all__
 __all__ += sequence.__all__

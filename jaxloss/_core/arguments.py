@@ -111,6 +111,8 @@ class Number:
     """The number at which the loss leaves the option's term out of its program."""
     condition: str = ""
     """The words that say when this range holds, if not always."""
+    axes: int = 0
+    """The most axes of an array of such numbers."""
 
     def holds(self, number: Values) -> Bool[Array, "..."]:
         return (number > self.above) & (number >= self.at_least) & (number <= self.at_most) & (number < self.below)
@@ -135,9 +137,11 @@ class Number:
         raise ValueError(f"`{name}` is {value}, but must be {self.words}.")
 
     def traced(self, name: str, value: Scalar) -> Values:
-        """An array, which must be one number: NaN, with a NaN gradient, if it is out of the range."""
+        """One number or an array of them: NaN, with a NaN gradient, where it is out of the range."""
         number = jnp.asarray(value)
-        if number.ndim > 0:
+        if number.ndim > self.axes > 0:
+            raise ValueError(f"`{name}` has shape {number.shape}, but is one number or has one axis.")
+        if number.ndim > self.axes:
             raise ValueError(f"`{name}` has shape {number.shape}, but is one number: use jax.vmap to try several.")
         if jnp.iscomplexobj(number):
             raise TypeError(f"`{name}` has dtype {number.dtype}, but must be real.")

@@ -1,4 +1,7 @@
-"""Robust losses whose gradient falls again as the error grows, so that outliers have almost no say."""
+"""Robust losses whose gradient falls again as the error grows, so that outliers have almost no say.
+
+They belong to the family of robust.py.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
@@ -10,17 +13,6 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
-
-__all__ = [
-    "CauchyLoss",
-    "GemanMcClureLoss",
-    "TukeyBiweightLoss",
-    "WelschLoss",
-    "cauchy_loss",
-    "geman_mcclure_loss",
-    "tukey_biweight_loss",
-    "welsch_loss",
-]
 
 
 @program(scale=Number(above=0))

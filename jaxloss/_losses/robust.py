@@ -10,16 +10,34 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
+from jaxloss._losses.redescending import (
+    CauchyLoss,
+    GemanMcClureLoss,
+    TukeyBiweightLoss,
+    WelschLoss,
+    cauchy_loss,
+    geman_mcclure_loss,
+    tukey_biweight_loss,
+    welsch_loss,
+)
 
 __all__ = [
+    "CauchyLoss",
     "CharbonnierLoss",
+    "GemanMcClureLoss",
     "LogCoshLoss",
     "PseudoHuberLoss",
     "RobustLoss",
+    "TukeyBiweightLoss",
+    "WelschLoss",
+    "cauchy_loss",
     "charbonnier_loss",
+    "geman_mcclure_loss",
     "log_cosh_loss",
     "pseudo_huber_loss",
     "robust_loss",
+    "tukey_biweight_loss",
+    "welsch_loss",
 ]
 
 
