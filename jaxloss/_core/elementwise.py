@@ -132,11 +132,23 @@ def overflow_safe_mean(x: Values, axis: int) -> Values:
     return jnp.sum(x * (1 / x.shape[axis]), axis, keepdims=True)
 
 
+@jax.custom_jvp
+def quotient(numerator: Values, denominator: Values) -> Values:
+    """numerator / denominator. JAX's derivative in the denominator divides by its square, which overflows early."""
+    return numerator / denominator
+
+
+@quotient.defjvp
+def _quotient_jvp(primals: tuple[Values, Values], tangents: tuple[Values, Values]) -> tuple[Values, Values]:
+    value = quotient(*primals)
+    return value, quotient(tangents[0] - value * tangents[1], primals[1])
+
+
 def ratio(numerator: Values, denominator: Values, empty: float = 0.0) -> Values:
     """numerator / denominator, and `empty`, with a zero gradient, where the denominator is 0."""
     # The division is guarded on both sides: its derivative in the branch that is not taken would be NaN.
     zero = denominator == 0
-    return jnp.where(zero, empty, numerator / jnp.where(zero, 1.0, denominator))
+    return jnp.where(zero, empty, quotient(numerator, jnp.where(zero, 1.0, denominator)))
 
 
 @jax.custom_jvp

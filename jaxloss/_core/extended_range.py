@@ -133,3 +133,13 @@ def normalize(x: Extended) -> Extended:
     # The stored exponent of the mantissa is moved to the integer. The product with a power of 2 is exact.
     power = (lax.bitcast_convert_type(x.mantissa, bits.integer) >> bits.digits) - bits.bias
     return Extended(x.mantissa * _power_of_2(-power, x.mantissa.dtype), x.exponent + power)
+
+
+def power_of_2_over(size: Values) -> Values:
+    """A power of 2 whose product with `size` is near 1, for sizes of at least 0; a constant to a derivative.
+
+    Products with it are exact. So it brings numbers into a range where their squares neither overflow nor vanish.
+    """
+    bits = layout(size.dtype)
+    exponent = (lax.bitcast_convert_type(lax.stop_gradient(size), bits.integer) >> bits.digits) - bits.bias
+    return _power_of_2(-jnp.minimum(exponent, bits.bias - 1), size.dtype)

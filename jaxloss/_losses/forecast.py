@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.elementwise import absolute, ratio
+from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -147,7 +148,7 @@ def expectile_loss(
     predictions, targets, dtype = paired(predictions, targets, where)
     expectile = jnp.asarray(expectile, predictions.dtype)
     error = targets - predictions
-    return reduce(_side(error, expectile) * jnp.square(error), reduction, where, sample_weight, dtype=dtype)
+    return reduce(_side(error, expectile) * error * error, reduction, where, sample_weight, dtype=dtype)
 
 
 class ExpectileLoss(Loss, fn=expectile_loss):
@@ -196,7 +197,8 @@ def concordance_loss(
         TypeError: The predictions are not real and floating.
 
     Examples:
-        >>> print(jaxloss.concordance_loss(jnp.array([1.0, 2.0, 3.0]), jnp.array([2.0, 3.0, 4.0])).round(4))
+        >>> loss = jaxloss.concordance_loss(jnp.array([1.0, 2.0, 3.0]), jnp.array([2.0, 3.0, 4.0]))
+        >>> print(f"{loss:.4f}")
         0.4286
 
     Source: Lin, "A Concordance Correlation Coefficient to Evaluate Reproducibility", 1989.
@@ -206,18 +208,25 @@ def concordance_loss(
     has_axis("predictions", predictions)
     keep = _steps(valid, where, predictions.shape)
     predictions, targets = filled(predictions, keep, 0.0), filled(targets, keep, 0.0)
+    # The loss does not depend on the units. In units near its numbers no square of a series overflows.
+    unit = power_of_2_over(jnp.max(jnp.maximum(jnp.abs(predictions), jnp.abs(targets)), -1, keepdims=True))
+    predictions, targets = predictions * unit, targets * unit
     used = jnp.broadcast_to(keep, predictions.shape).astype(predictions.dtype)
     number = jnp.sum(used, -1)
 
     def mean(values: Values) -> Values:
         return jnp.sum(used * values, -1) / jnp.maximum(number, 1)
 
-    means = mean(predictions), mean(targets)
-    variances = (mean(jnp.square(x - m[..., None])) for x, m in zip((predictions, targets), means, strict=True))
-    # Not one minus a ratio, which would cancel the digits of a small loss.
-    scale = sum(variances, start=jnp.square(means[0] - means[1]))
-    losses = ratio(mean(jnp.square(predictions - targets)), scale)
-    return reduce(losses, reduction, where, sample_weight, count=number > 0, dtype=dtype)
+    def variance(series: Values) -> Values:
+        deviation = series - mean(series)[..., None]
+        # The mean of the deviations is the rounding error of the mean.
+        return mean(jnp.square(deviation)) - jnp.square(mean(deviation))
+
+    # Not one minus a ratio, which would cancel the digits of a small loss. The same holds for a difference of means.
+    error = predictions - targets
+    scale = variance(predictions) + variance(targets) + jnp.square(mean(error))
+    losses = ratio(mean(jnp.square(error)), scale)
+    return reduce(losses, reduction, where, sample_weight, count=jnp.minimum(number, 1), dtype=dtype)
 
 
 def _steps(valid: Bool[ArrayLike, "..."] | None, where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."]:

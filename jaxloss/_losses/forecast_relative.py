@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Shaped
 from jaxloss._core.arguments import Number, filled, floats, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.domains import Domain, within
-from jaxloss._core.elementwise import absolute, clamp_min
+from jaxloss._core.elementwise import absolute, clamp_min, overflow_safe_mean, quotient, ratio
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -105,7 +105,7 @@ def mape_loss(
     """
     predictions, targets, dtype = paired(predictions, targets, where)
     size = clamp_min(absolute(targets), jnp.asarray(eps, predictions.dtype))
-    return reduce(absolute(predictions - targets) / size, reduction, where, sample_weight, dtype=dtype)
+    return reduce(quotient(absolute(predictions - targets), size), reduction, where, sample_weight, dtype=dtype)
 
 
 class MAPELoss(Loss, fn=mape_loss):
@@ -152,7 +152,7 @@ def smape_loss(
     # Halves, because the sum of two large numbers overflows.
     error = absolute(predictions / 2 - targets / 2)
     size = absolute(predictions) / 2 + absolute(targets) / 2
-    return reduce(2 * (error / jnp.where(size == 0, 1.0, size)), reduction, where, sample_weight, dtype=dtype)
+    return reduce(2 * ratio(error, size), reduction, where, sample_weight, dtype=dtype)
 
 
 class SMAPELoss(Loss, fn=smape_loss):
@@ -215,9 +215,9 @@ def mase_loss(
     keep = mask(where, predictions.shape)
     past = insample if keep is None else filled(insample, jnp.any(jnp.broadcast_to(keep, predictions.shape), -1), 0.0)
     error = absolute(filled(predictions, keep, 0.0) - filled(targets, keep, 0.0))
-    change = jnp.mean(absolute(past[..., seasonality:] - past[..., :-seasonality]), -1, keepdims=True)
+    change = overflow_safe_mean(absolute(past[..., seasonality:] - past[..., :-seasonality]), -1)
     exact = (error == 0) & (change == 0)
-    return reduce(error / jnp.where(exact, 1.0, change), reduction, where, sample_weight, dtype=dtype)
+    return reduce(quotient(error, jnp.where(exact, 1.0, change)), reduction, where, sample_weight, dtype=dtype)
 
 
 class MASELoss(Loss, fn=mase_loss):

@@ -88,4 +88,6 @@ class Case:
 def resolved(options: Options, arrays: Arrays) -> dict[str, Any]:
     """The options, with the arrays that depend on the inputs made."""
     dependent = (class_weight, kernel_weight, head_bias)
-    return {name: value(arrays) if value in dependent else value for name, value in options.items()}
+    return {
+        name: value(arrays) if any(value is each for each in dependent) else value for name, value in options.items()
+    }

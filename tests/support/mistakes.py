@@ -72,7 +72,9 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
     made = [array.astype(np.float32) if array.dtype == np.float64 else array for array in case.arrays()]
     arrays = dict(zip(inspect.signature(case.loss.fn).parameters, made, strict=False))
     kinds = [[array.dtype.kind for array in other.arrays()] for other in cases if other.loss is case.loss]
-    two_kinds = tuple(name for name, *seen in zip(arrays, *kinds, strict=True) if len(set(seen)) > 1)
+    two_kinds = tuple(
+        name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1
+    )  # some have fewer
     shape = jax.eval_shape(case.loss(reduction="none"), *made).shape
     return Right(case.loss.fn, arrays, shape, two_kinds)
 
