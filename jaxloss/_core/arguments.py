@@ -46,6 +46,19 @@ def paired(
     return filled(first, keep, fill), filled(second, keep, fill), dtype
 
 
+def same_shape_filled(
+    where: Mask | None, *, fill: float, **arrays: Shaped[ArrayLike, "..."]
+) -> tuple[list[Values], jnp.dtype]:
+    """Check arrays, which must have one shape, and fill them where masked. `paired` is the same for two arrays.
+
+    Also return the dtype of the unreduced loss.
+    """
+    values, dtype = floats(**arrays)
+    same_shape(**dict(zip(arrays, values, strict=True)))
+    keep = mask(where, values[0].shape)
+    return [filled(each, keep, fill) for each in values], dtype
+
+
 def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
     """Raise for shapes that differ. Broadcasting (3, 1) against (3,) would make nine errors from three."""
     (first, wanted), *others = arrays.items()

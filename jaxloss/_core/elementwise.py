@@ -4,10 +4,12 @@ JAX's own derivatives differ from PyTorch's at kinks: `grad(abs)(0)` is 1, and `
 NaN where infinity meets zero. Every loss takes its kinks and edges from this file.
 """
 
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool
 
 from jaxloss._core.autodiff import Tangent, along
@@ -86,3 +88,94 @@ def _sigmoid_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Value
 def overflow_safe_mean(x: Values, axis: int) -> Values:
     """The mean over an axis (kept as 1) of numbers whose sum may overflow: each is divided before the sum."""
     return jnp.sum(x * (1 / x.shape[axis]), axis, keepdims=True)
+
+
+@jax.custom_jvp
+def log1mexp(x: Values) -> Values:
+    """log(1 - exp(x)) of a negative x, accurate at both ends; -inf at 0, NaN above 0."""
+    # Near 0 the difference cancels in 1 - exp(x), and expm1 keeps it. Far below 0 it cancels in the logarithm.
+    near = x > -math.log(2)
+    close = jnp.log(-jnp.expm1(jnp.where(near, x, -1.0)))
+    return jnp.where(near, close, jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
+
+
+@log1mexp.defjvp
+def _log1mexp_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    (x,), (x_dot,) = primals, tangents
+    # exp(x) / expm1(x) does not overflow at -inf, where 1 / expm1(-x) passes through infinity.
+    return log1mexp(x), jnp.exp(x) / jnp.expm1(x) * x_dot
+
+
+EXCESS_TERMS = 14
+"""The terms of the exponential's series for |x| < 0.5: the next one is below the rounding of float64."""
+
+
+@jax.custom_jvp
+def exp_excess(x: Values) -> Values:
+    """exp(x) - 1 - x, which is about x**2 / 2, accurate near 0. Its derivative is expm1(x)."""
+    near = jnp.abs(x) < 0.5
+    small = jnp.where(near, x, 0.0)
+    # x**2 (1/2! + x/3! + x**2/4! + ...), by Horner's rule. Elsewhere expm1 overflows before 1000: no inf - inf arises.
+    series = jnp.zeros_like(x)
+    for power in range(EXCESS_TERMS + 1, 1, -1):
+        series = series * small + 1 / math.factorial(power)
+    return jnp.where(near, small * small * series, jnp.expm1(x) - jnp.minimum(x, 1e3))
+
+
+@exp_excess.defjvp
+def _exp_excess_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    return exp_excess(*primals), jnp.expm1(primals[0]) * tangents[0]
+
+
+@jax.custom_jvp
+def log1p_square(x: Values) -> Values:
+    """log(1 + x**2), without the overflow of the square. Its derivative is 2 x / (1 + x**2)."""
+    large = jnp.abs(x) > 1
+    outside = jnp.abs(jnp.where(large, x, 1.0))
+    inside = jnp.where(large, 0.0, x)
+    return jnp.where(large, 2 * jnp.log(outside) + jnp.log1p(jnp.square(1 / outside)), jnp.log1p(jnp.square(inside)))
+
+
+@log1p_square.defjvp
+def _log1p_square_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+    (x,), (x_dot,) = primals, tangents
+    large = jnp.abs(x) > 1
+    inverse = 1 / jnp.where(large, x, 1.0)
+    inside = jnp.where(large, 0.0, x)
+    slope = jnp.where(large, 2 * inverse / (1 + jnp.square(inverse)), 2 * inside / (1 + jnp.square(inside)))
+    return log1p_square(x), slope * x_dot
+
+
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+STIRLING_FROM = 8.0
+"""From here on the series is exact to the rounding of float64."""
+
+
+def stirling_series(z: Values) -> Values:
+    """log gamma(z) minus Stirling's (z - 1/2) log z - z + log(2 pi)/2, for z of at least `STIRLING_FROM`."""
+    inverse = 1 / z
+    square, series = jnp.square(inverse), jnp.zeros_like(z)
+    for coefficient in reversed(STIRLING):
+        series = series * square + coefficient
+    return series * inverse
+
+
+def log_gamma_rest(z: Values) -> Values:
+    """log gamma(z) - z log z + z for z > 0. Its large terms cancel analytically for a large z."""
+    large = z >= STIRLING_FROM
+    above, below = jnp.where(large, z, STIRLING_FROM), jnp.where(large, 1.0, z)
+    series = stirling_series(above) + (math.log(2 * math.pi) - jnp.log(above)) / 2
+    return jnp.where(large, series, lax.lgamma(below) - below * jnp.log(below) + below)
+
+
+def log_gamma_step(z: Values, step: Values) -> Values:
+    """log gamma(z + step) - log gamma(z) - step log z for z > 0 and step >= 0.
+
+    The step's large part, step log z, is left to the caller, in whose formula it cancels against another term.
+    """
+    large = z >= STIRLING_FROM
+    above, below = jnp.where(large, z, STIRLING_FROM), jnp.where(large, 1.0, z)
+    # The difference of two values of Stirling's formula, with the logarithms of the two arguments subtracted first.
+    series = stirling_series(above + step) - stirling_series(above)
+    series = series + (above + step - 0.5) * jnp.log1p(step / above) - step
+    return jnp.where(large, series, lax.lgamma(below + step) - lax.lgamma(below) - step * jnp.log(below))
