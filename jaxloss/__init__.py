@@ -10,36 +10,48 @@ from jaxloss._core.types import Reduction
 from jaxloss._losses import (
     binary,
     classification,
+    counts,
+    distributions,
     divergence,
     embedding,
     likelihood,
     linear,
     margin,
     regression,
+    scores,
     sequence,
+    survival,
 )
 from jaxloss._losses.binary import *
 from jaxloss._losses.classification import *
+from jaxloss._losses.counts import *
+from jaxloss._losses.distributions import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.regression import *
+from jaxloss._losses.scores import *
 from jaxloss._losses.sequence import *
+from jaxloss._losses.survival import *
 
 __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
 __all__ += binary.__all__
 __all__ += classification.__all__
+__all__ += counts.__all__
+__all__ += distributions.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += regression.__all__
+__all__ += scores.__all__
 __all__ += sequence.__all__
+__all__ += survival.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:

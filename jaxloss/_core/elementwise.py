@@ -179,3 +179,20 @@ def log_gamma_step(z: Values, step: Values) -> Values:
     series = stirling_series(above + step) - stirling_series(above)
     series = series + (above + step - 0.5) * jnp.log1p(step / above) - step
     return jnp.where(large, series, lax.lgamma(below + step) - lax.lgamma(below) - step * jnp.log(below))
+
+
+BESSEL_FROM = 50.0
+"""From here on, `BESSEL_TERMS` terms of the asymptotic series of the Bessel function are exact in float64."""
+BESSEL_TERMS = 16
+
+
+def log_i0e(x: Values) -> Values:
+    """log(exp(-x) I0(x)) of the modified Bessel function, for x of at least 0. Its derivative keeps its digits too."""
+    large = x > BESSEL_FROM
+    above, below = jnp.where(large, x, BESSEL_FROM), jnp.where(large, 1.0, x)
+    # The derivative of the direct form, I1/I0 - 1, cancels for a large x. That of the series does not.
+    series = jnp.zeros_like(x)
+    for term in range(BESSEL_TERMS, 0, -1):
+        series = (1 + series) * ((2 * term - 1) ** 2 / (8 * term)) / above
+    asymptotic = jnp.log1p(series) - (math.log(2 * math.pi) + jnp.log(above)) / 2
+    return jnp.where(large, asymptotic, jnp.log(lax.bessel_i0e(below)))
