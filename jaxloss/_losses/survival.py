@@ -112,7 +112,7 @@ class _Tied(NamedTuple):
     def sum(self, values: Values) -> Values:
         """The sum over the subjects of equal duration. A difference of cumulative sums would lose digits."""
         size = values.shape[-1]
-        groups = self.first.reshape(-1, size) + size * jnp.arange(values.size // size)[:, None]
+        groups = self.first.reshape(-1, size) + size * jnp.arange(values.size // size, dtype=self.first.dtype)[:, None]
         sums = jax.ops.segment_sum(values.ravel(), groups.ravel(), values.size)
         return self.of_first(sums.reshape(values.shape))
 

@@ -51,7 +51,9 @@ def von_mises_nll_loss(x: Number, t: Number, k: Number) -> list[Any]:
     def terms(x: Number, t: Number, k: Number) -> list[Number]:
         return [log(2 * pi), log(besseli(0, k)) - k, k * (1 - cos(t - x))]
 
-    return with_slopes(terms, x, t, k, slopes=2)
+    loss, *slopes = with_slopes(terms, x, t, k, slopes=2)
+    # Rounding the difference of the angles moves the sine by as much, also where the sine is small.
+    return [loss, *(Truth(each.value, max(each.scale, k * (fabs(x) + fabs(t)))) for each in slopes)]
 
 
 def gaussian_mixture_nll_loss(x: Vector, t: Number, s: Vector, z: Vector) -> list[Any]:
