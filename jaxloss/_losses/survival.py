@@ -143,7 +143,8 @@ def _log_risk(
         event = tied.sort(observed)
         share = tied.sum(jnp.where(event, jnp.exp(hazards - risk), 0.0))
         events = tied.sum(event.astype(risk.dtype))
-        counted = jnp.cumsum(event, axis=-1) - event
+        number = event.astype(jnp.int32)
+        counted = jnp.cumsum(number, axis=-1, dtype=jnp.int32) - number
         rank = (counted - jnp.take_along_axis(counted, tied.first, -1)).astype(risk.dtype)
         # In each possible order, the events that came before have left the risk set: on average a part of each.
         left = jnp.where(event, rank / jnp.maximum(events, 1.0), 0.0) * share
