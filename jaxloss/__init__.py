@@ -11,7 +11,9 @@ from jaxloss._losses import (
     binary,
     boxes,
     classification,
+    counts,
     detection,
+    distributions,
     divergence,
     embedding,
     forecast,
@@ -24,13 +26,17 @@ from jaxloss._losses import (
     preference,
     regression,
     robust,
+    scores,
     sequence,
+    survival,
     tokens,
 )
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
+from jaxloss._losses.counts import *
 from jaxloss._losses.detection import *
+from jaxloss._losses.distributions import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
 from jaxloss._losses.forecast import *
@@ -43,7 +49,9 @@ from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.robust import *
+from jaxloss._losses.scores import *
 from jaxloss._losses.sequence import *
+from jaxloss._losses.survival import *
 from jaxloss._losses.tokens import *
 
 __version__ = "0.1.0"
@@ -53,6 +61,8 @@ __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
 __all__ += detection.__all__
+__all__ += counts.__all__
+__all__ += distributions.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += forecast.__all__
@@ -67,6 +77,8 @@ __all__ += regression.__all__
 __all__ += robust.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__
+__all__ += scores.__all__
+__all__ += survival.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:

@@ -44,10 +44,12 @@ def counted(request: pytest.FixtureRequest, programs: list[str]) -> Iterator[Non
 
 
 def rows() -> Iterator[Any]:
-    """Every law for the first options of a loss; for the others, without the laws step by step, which compile most."""
+    """Every law for the first options of a loss, and the laws of options for the others."""
     for parameter in SUBJECTS:
-        chosen = [law for law in LAWS if not (parameter.marks and law in laws.STEPWISE)]
-        for law in [*chosen, None]:  # the count of the programs is the last one of each subject
+        for law in [
+            *(laws.OF_OPTIONS if parameter.marks else LAWS),
+            None,
+        ]:  # the count of the programs is the last one of each subject
             name = law.__name__ if law else "few_programs"
             yield pytest.param(*parameter.values, law, id=f"{parameter.id}-{name}", marks=parameter.marks)
 

@@ -68,6 +68,13 @@ def same_shape(**arrays: Shaped[Array, "..."] | Like) -> None:
             )
 
 
+def has_shape(wanted: tuple[int, ...], reason: str, **arrays: Shaped[Array, "..."] | Like) -> None:
+    """Raise for an array that has not the shape `wanted`, which follows from `reason`."""
+    for name, array in arrays.items():
+        if array.shape != wanted:
+            raise ValueError(f"`{name}` has shape {array.shape}, but must have shape {wanted}: {reason}.")
+
+
 def broadcast_shape(**arrays: Shaped[Array, "..."]) -> tuple[int, ...]:
     """The shape that the arrays broadcast to. They must have the same number of axes, at least one."""
     shapes = {name: array.shape for name, array in arrays.items()}

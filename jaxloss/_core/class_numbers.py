@@ -217,11 +217,11 @@ def _class_number(classes: int, ignore_index: int | None) -> Domain:
     return Domain(f"a class number from 0 to {classes - 1}{other}", lambda n: (n >= 0) & (n < classes))
 
 
-def class_numbers(targets: Shaped[ArrayLike, "..."]) -> Shaped[Array, "..."]:
+def class_numbers(targets: Shaped[ArrayLike, "..."], *, name: str = "targets") -> Shaped[Array, "..."]:
     """Targets as an array, which must hold integers of any dtype."""
     targets = jnp.asarray(targets)
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise TypeError(f"`targets` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`.")
+        raise TypeError(f"`{name}` has dtype {targets.dtype}, but class numbers are integers: use `astype(int)`.")
     return targets
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool
 
 from jaxloss._core.autodiff import Tangent, along
@@ -111,6 +112,13 @@ def log1mexp(x: Values) -> Values:
     return jnp.where(near, jnp.log(-jnp.expm1(jnp.where(near, x, -1.0))), jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x))))
 
 
+def log_sum_exp(x: Values) -> Values:
+    """log(sum(exp(x))) over the last axis. Unlike JAX's it has no constant inf, at which `jax.debug_infs` stops."""
+    largest = lax.stop_gradient(jnp.max(x, -1, keepdims=True))
+    largest = jnp.where(is_infinite(largest), 0.0, largest)
+    return jnp.log(jnp.sum(jnp.exp(x - largest), -1)) + largest[..., 0]
+
+
 @jax.custom_jvp
 def exp_excess(x: Values) -> Values:
     """exp(x) - 1 - x, with all digits near 0, where it is half the square of x. Its derivative is expm1(x)."""
@@ -119,7 +127,8 @@ def exp_excess(x: Values) -> Values:
     series = jnp.zeros_like(x)
     for n in range(15, 1, -1):  # terms after the fifteenth are below the precision of float64
         series = series * near + 1 / math.factorial(n)
-    return jnp.where(small, near * near * series, jnp.expm1(x) - x)
+    # The exponential overflows before 1000: the limit keeps inf - inf from arising.
+    return jnp.where(small, near * near * series, jnp.expm1(x) - jnp.minimum(x, 1e3))
 
 
 @exp_excess.defjvp

@@ -5,18 +5,19 @@ from typing import Literal, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxloss._core.arguments import paired
+from jaxloss._core.arguments import aligned, paired
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.counts import float_size
 from jaxloss._core.domains import expect, log_probabilities, some_probability
 from jaxloss._core.dtypes import limits
+from jaxloss._core.elementwise import exp_excess
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 
-__all__ = ["KLDivLoss", "kl_div"]
+__all__ = ["GaussianKLLoss", "KLDivLoss", "gaussian_kl_loss", "kl_div"]
 
 BatchReduction: TypeAlias = Reduction | Literal["batchmean"]
 """The reductions of `kl_div`: those of every loss, and PyTorch's "batchmean"."""
@@ -93,3 +94,49 @@ class KLDivLoss(Loss, fn=kl_div):
 
     log_target: bool = static(False)
     reduction: BatchReduction = static("mean")
+
+
+@program()
+def gaussian_kl_loss(
+    mean: Float[ArrayLike, "*shape"],
+    log_var: Float[ArrayLike, "*shape"],
+    *,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Kullback-Leibler divergence of normal distributions from the standard normal distribution, in nats.
+
+    $$ \ell = \frac12 \bigl( e^v - 1 - v + m^2 \bigr) $$
+
+    It is the term of a variational autoencoder's latent numbers. A sum over the latent numbers and a mean over the
+    examples is `reduction="none"` with `.sum(-1).mean()`.
+
+    Args:
+        mean: Means $m$, any shape.
+        log_var: Logarithms $v$ of the variances, in the same shape.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses in the inputs' shape.
+
+    Raises:
+        ValueError: The shapes differ.
+        TypeError: An input is not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.gaussian_kl_loss(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0])):.4f}")
+        0.4296
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2014.
+    """
+    (mean, log_var), dtype = aligned(where, 0.0, mean=mean, log_var=log_var)
+    return reduce((exp_excess(log_var) + jnp.square(mean)) / 2, reduction, where, sample_weight, dtype=dtype)
+
+
+class GaussianKLLoss(Loss, fn=gaussian_kl_loss):
+    """Option object of [`gaussian_kl_loss`][jaxloss.gaussian_kl_loss]."""
+
+    reduction: Reduction = static("mean")

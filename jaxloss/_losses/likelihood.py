@@ -5,9 +5,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxloss._core.arguments import Number, filled, floats, mask, paired
+from jaxloss._core.arguments import Number, filled, floats, is_off, mask, paired
 from jaxloss._core.autodiff import Tangent, along, nan_unless
 from jaxloss._core.domains import NOT_NEGATIVE, expect
 from jaxloss._core.dtypes import limits
@@ -104,7 +105,7 @@ class PoissonNLLLoss(Loss, fn=poisson_nll_loss):
     reduction: Reduction = static("mean")
 
 
-@program(eps=Number(above=0))
+@program(eps=Number(above=0), beta=Number(at_least=0, off=0.0))
 def gaussian_nll_loss(
     predictions: Float[ArrayLike, "*shape"],
     targets: Shaped[ArrayLike, "..."],
@@ -112,6 +113,7 @@ def gaussian_nll_loss(
     *,
     full: bool = False,
     eps: Scalar = 1e-6,
+    beta: Scalar = 0.0,
     reduction: Reduction = "mean",
     where: Mask | None = None,
     sample_weight: Weight | None = None,
@@ -129,6 +131,9 @@ def gaussian_nll_loss(
         full: Whether to add the constant $\frac12 \log 2 \pi$.
         eps: The least variance, above 0. The clamp is not differentiated: the gradient is that of the clamped value,
             and it reaches a clamped variance, which would otherwise never leave the clamp.
+        beta: The power of the variance that multiplies the loss, at least 0. The factor is not differentiated. At 0
+            examples with a large predicted variance hardly move their mean. At 1 the mean learns as with `mse_loss`.
+            Seitzer and others recommend 0.5.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
         where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
         sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
@@ -137,7 +142,7 @@ def gaussian_nll_loss(
         A scalar, or the losses in the predictions' shape. A negative variance makes its loss and gradient NaN.
 
     Raises:
-        ValueError: The shapes do not fit, or `eps` is not above 0.
+        ValueError: The shapes do not fit, `eps` is not above 0, or `beta` is negative.
         TypeError: The predictions or the variances are not real and floating.
 
     Examples:
@@ -146,7 +151,8 @@ def gaussian_nll_loss(
         0.5966
 
     Source: `torch.nn.GaussianNLLLoss`; Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
-    Distribution", 1994.
+    Distribution", 1994. `beta` is from Seitzer et al., "On the Pitfalls of Heteroscedastic Uncertainty Estimation with
+    Probabilistic Neural Networks", 2022.
     """
     (predictions, targets, var), dtype = floats(predictions=predictions, targets=targets, var=var)
     shape, keep = predictions.shape, mask(where, predictions.shape)
@@ -160,6 +166,8 @@ def gaussian_nll_loss(
     error = filled(predictions, keep, 0.0) - filled(targets, keep, 0.0)
     constant = math.log(2 * math.pi) / 2 if full else 0.0
     losses = jnp.log(var) / 2 + half_square_over(error, var) + constant
+    if not is_off(beta):
+        losses = losses * jnp.power(lax.stop_gradient(var), jnp.asarray(beta, var.dtype))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 
@@ -168,6 +176,7 @@ class GaussianNLLLoss(Loss, fn=gaussian_nll_loss):
 
     full: bool = static(False)
     eps: Scalar = 1e-6
+    beta: Scalar = 0.0
     reduction: Reduction = static("mean")
 
 

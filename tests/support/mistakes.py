@@ -50,6 +50,8 @@ class Right(NamedTuple):
     """The shape of the unreduced loss."""
     two_kinds: tuple[str, ...] = ()
     """Arrays that may be class numbers or probabilities."""
+    real: tuple[str, ...] = ()
+    """Arrays of any real dtype."""
 
     @property
     def name(self) -> str:
@@ -76,7 +78,7 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
         name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1
     )  # some have fewer
     shape = jax.eval_shape(case.loss(reduction="none"), *made).shape
-    return Right(case.loss.fn, arrays, shape, two_kinds)
+    return Right(case.loss.fn, arrays, shape, two_kinds, case.real)
 
 
 def common_mistakes(cases: list["Case"]) -> list[Any]:
@@ -98,6 +100,7 @@ def array_mistakes(call: Right) -> list[Any]:
             continue
         whole = array.dtype.kind == "i"
         wanted = "but class numbers are integers" if whole else "but must be real and floating"
+        wanted = "but must be real" if name in call.real else wanted
         rows.append(
             row(
                 f"{call.name}-complex_{name}",
@@ -106,7 +109,7 @@ def array_mistakes(call: Right) -> list[Any]:
                 f"`{name}` has dtype complex64, {wanted}: use `",
             )
         )
-        if name == "targets" and not whole:  # which may be whole
+        if name in call.real or (name == "targets" and not whole):  # which may be whole
             continue
         given = f(*array.shape) if whole else i(*array.shape)
         rows.append(

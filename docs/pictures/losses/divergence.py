@@ -1,7 +1,7 @@
 """The pictures of docs/losses/divergence.md."""
 
 import jax.numpy as jnp
-from kinds import Curves, OfNumber, Picture
+from kinds import Curves, OfNumber, Picture, Plane
 
 import jaxloss
 
@@ -18,5 +18,12 @@ PICTURES: dict[str, Picture] = {
         (0, 3),
         (-6, 6),
         {"target (½, ½)": divergence(0.5), "(0.9, 0.1)": divergence(0.9), "(1, 0)": divergence(1.0)},
+    ),
+    "gaussian_kl_loss": Plane(
+        ("mean", "standard deviation"),
+        (-3, 3),
+        (0.25, 2.75),
+        (0, 0.25, 0.5, 1, 2, 3, 4),
+        lambda mean, deviation: jaxloss.gaussian_kl_loss(mean, 2 * jnp.log(deviation)),
     ),
 }

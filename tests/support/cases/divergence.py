@@ -1,11 +1,15 @@
 """Cases of divergences between distributions."""
 
 import gold
+import gold_probabilistic
 import inputs
+import numpy as np
 import points
 from case import Case
 from inputs import ELEMENTS
 from measured import Measured
+from probabilistic import SMALL, at_two
+from references import Formula
 
 import jaxloss
 
@@ -36,6 +40,24 @@ CASES = [
         never_negative=False,
         accuracy=(
             Measured(gold.kl_div, points.two_log_probs, inputs.two_log_probs, {"log_target": True}, **DIVERGENCE),
+        ),
+    ),
+    Case(
+        jaxloss.GaussianKLLoss,
+        inputs.pair,
+        inputs={name: ELEMENTS[name] for name in ("batched", "unbatched", "extra", "tiny")},
+        edges=([0.0, 1, -1], [0.0, 0, 1e-4]),
+        differentiable=(0, 1),
+        reference=Formula(lambda mean, log_var: (np.expm1(log_var) - log_var + mean**2) / 2),
+        accuracy=(
+            Measured(
+                gold_probabilistic.gaussian_kl_loss,
+                at_two,
+                inputs.pair,
+                inputs=SMALL,
+                differentiable=(0, 1),
+                ulps=(5, 4),
+            ),
         ),
     ),
 ]

@@ -2,11 +2,13 @@
 
 import gold
 import inputs
+import numpy as np
 import points
 from case import Case
 from inputs import ELEMENTS
 from measured import Measured
 from mistakes import f, row
+from references import Formula
 
 import jaxloss
 
@@ -108,5 +110,15 @@ CASES = [
         inputs=ROWS,
         differentiable=(0, 1, 2),
         never_negative=False,
+    ),
+    Case(
+        jaxloss.GaussianNLLLoss,
+        inputs.means_and_variances,
+        variant="beta",
+        options=({"beta": 0.5},),
+        inputs={"batched": ELEMENTS["batched"], "unbatched": ELEMENTS["unbatched"]},
+        differentiable=(0, 1),  # the factor of the variance has no derivative
+        never_negative=False,
+        reference=Formula(lambda x, t, var, beta: var**beta * (np.log(var) + (x - t) ** 2 / var) / 2),
     ),
 ]
