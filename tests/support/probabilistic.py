@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from inputs import COUNT, LABEL, RATE, REAL, VARIANCE, WEIGHTS, Arrays, Inputs, normal, takes
+from inputs import COUNT, LABEL, RATE, REAL, VARIANCE, WEIGHTS, Arrays, Domain, Inputs, normal, takes
 from points import Kind, grid, sampled
 
 SMALL = Inputs((100,), size=4)
@@ -26,6 +26,9 @@ def parametric(*parameters: Any) -> Callable[[np.random.Generator, Inputs], Arra
 one_scale, two_scales, any_scale = parametric(RATE), parametric(RATE, RATE), parametric(VARIANCE)
 
 
+LOG_MEAN = Domain((0.0, 2.0**-10, 1.0, 17.0, -17.0))  # the square of the mean does not overflow
+
+
 @takes(REAL, COUNT, RATE)
 def log_means_counts_totals(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     log_means = normal(rng, inputs.shape, min(inputs.scale, 3))
@@ -38,7 +41,7 @@ def log_means_amounts(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, inputs.shape, min(inputs.scale, 3)), amounts, np.asarray(rng.gamma(2, 4, inputs.shape) + 0.125)
 
 
-@takes(REAL, RATE)
+@takes(LOG_MEAN, RATE)
 def log_means_and_amounts(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return log_means_amounts(rng, inputs)[:2]
 
