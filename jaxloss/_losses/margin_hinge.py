@@ -1,7 +1,8 @@
 """Hinge losses of support vector machines. They belong to the family of margin.py."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Shaped
+from jax import lax
+from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import Number, filled, floating, has_axis, paired
 from jaxloss._core.autodiff import nan_unless
@@ -14,7 +15,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
-from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 
 
 @program(margin=Number())
@@ -126,7 +127,7 @@ def multiclass_hinge_loss(
     # The scores are subtracted first, so that a common offset of theirs costs the margin no digits.
     lead = predictions.astype(accumulator(dtype)) - label_score
     at_label = label.one_hot(predictions, classes) & label.in_range
-    rival = jnp.max(jnp.where(at_label, -limits(lead.dtype).max, lead), classes.number)
+    rival = _largest(jnp.where(at_label, -limits(lead.dtype).max, lead), ~label.in_range, classes.number)
     short = hinge(jnp.asarray(margin, lead.dtype) + rival)
     losses = short if p == 1 else jnp.square(short)
     keep = None if label.keep is None else jnp.squeeze(label.keep, classes.number)
@@ -141,6 +142,18 @@ class MulticlassHingeLoss(Loss, fn=multiclass_hinge_loss):
     ignore_index: int = static(-100)
     axis: int = static(-1)
     reduction: Reduction = static("mean")
+
+
+def _largest(values: Values, bad: Bool[Array, "..."], axis: int) -> Values:
+    """The largest value along an axis. Where several are the largest, they share the gradient.
+
+    JAX's derivative multiplies by 0 where a value is not the largest. That is NaN for the infinite slope of a square
+    that overflows. A select has no product. The gradient of examples that are `bad` reaches all their values.
+    """
+    largest = lax.stop_gradient(jnp.max(values, axis, keepdims=True))
+    chosen = (values == largest) | bad
+    excess = jnp.sum(jnp.where(chosen, values - largest, 0.0), axis)  # 0, with the derivative 1
+    return jnp.squeeze(largest, axis) + excess / jnp.sum(chosen, axis, dtype=values.dtype)
 
 
 def _check_exponent(p: int) -> None:
