@@ -11,6 +11,8 @@ import sys
 import traceback
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -57,10 +59,27 @@ def run(page: Path) -> None:
         above = text.count("\n", 0, block.start(1))  # lines of the page, for the numbers in tracebacks and messages
         exec(compile("\n" * above + block[1], page, "exec"), names)
     for theirs, ours in translations(text):
-        means = [
-            np.mean(eval(call, names | vars(library))) for call, library in ((theirs, optax.losses), (ours, jaxloss))
-        ]
-        np.testing.assert_allclose(*means, rtol=1e-5, err_msg=f"{page}: {theirs} is not {ours}")
+        wrong = f"{page}: {theirs} is not {ours}"
+        predicted = next(name for name in re.findall(r"\w+", theirs) if is_floating(names.get(name)))
+        (value, slope), (wanted, wanted_slope) = (
+            value_and_slope(call, predicted, names | vars(library))
+            for call, library in ((theirs, optax.losses), (ours, jaxloss))
+        )
+        np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=wrong)
+        np.testing.assert_allclose(slope, wanted_slope, rtol=1e-4, atol=1e-6, err_msg=wrong)
+
+
+def is_floating(value: object) -> bool:
+    return jnp.issubdtype(getattr(value, "dtype", int), jnp.floating)
+
+
+def value_and_slope(call: str, predicted: str, names: dict[str, object]) -> tuple[jax.Array, jax.Array]:
+    """The mean of a call, and its gradient in the array of this name."""
+
+    def mean(array: object) -> jax.Array:
+        return jnp.mean(eval(call, names | {predicted: array}))
+
+    return jax.value_and_grad(mean)(names[predicted])
 
 
 def translations(text: str) -> list[list[str]]:

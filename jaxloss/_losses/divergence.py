@@ -1,14 +1,16 @@
 """Divergences: a predicted distribution against its target distribution."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxloss._core.arguments import aligned, paired
+from jaxloss._core.arguments import aligned, filled, floats, has_axis, mask, paired, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.counts import float_size
-from jaxloss._core.domains import expect, log_probabilities, some_probability
+from jaxloss._core.domains import NOT_NEGATIVE, expect, log_probabilities, some_probability, within
 from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import exp_excess
 from jaxloss._core.objects import Loss
@@ -17,7 +19,15 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 
-__all__ = ["GaussianKLLoss", "KLDivLoss", "gaussian_kl_loss", "kl_div"]
+__all__ = [
+    "GaussianKLLoss",
+    "GeneralizedKLDivLoss",
+    "KLDivLoss",
+    "fenchel_young",
+    "gaussian_kl_loss",
+    "generalized_kl_div",
+    "kl_div",
+]
 
 BatchReduction: TypeAlias = Reduction | Literal["batchmean"]
 """The reductions of `kl_div`: those of every loss, and PyTorch's "batchmean"."""
@@ -94,6 +104,116 @@ class KLDivLoss(Loss, fn=kl_div):
 
     log_target: bool = static(False)
     reduction: BatchReduction = static("mean")
+
+
+@program()
+def generalized_kl_div(
+    log_predictions: Float[ArrayLike, "*shape"],
+    targets: Shaped[ArrayLike, "*shape"],
+    *,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Kullback-Leibler divergence between masses that need not sum to 1, per element, in nats.
+
+    $$ \ell = t\,(\log t - x) - t + e^x $$
+
+    No element is negative, and an element is 0 where the mass is the target. For distributions the sum over their
+    elements is that of [`kl_div`][jaxloss.kl_div].
+
+    Args:
+        log_predictions: Logarithms $x$ of the predicted masses, any shape.
+        targets: Target masses $t$, at least 0, in the same shape.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the elements that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each element. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the terms in the inputs' shape. A target of 0 has the term $e^x$, and no gradient in the target. A
+        target below 0 makes its term and gradient NaN.
+
+    Raises:
+        ValueError: The shapes differ.
+        TypeError: The predictions are not real and floating.
+
+    Examples:
+        >>> divergence = jaxloss.generalized_kl_div(jnp.log(jnp.array([2.0, 1.0])), jnp.array([2.0, 3.0]))
+        >>> print(f"{divergence:.4f}")
+        0.6479
+
+    Source: Csiszar, "Why Least Squares and Maximum Entropy?", 1991.
+    """
+    predictions, targets, dtype = paired(log_predictions, targets, where, name="log_predictions")
+    valid = within(NOT_NEGATIVE, targets=targets)
+    # A target of 0 has no logarithm. Where it is replaced, the derivative in it is 0.
+    none = targets == 0
+    mass = jnp.where(none, 1.0, targets)
+    excess = predictions - jnp.log(mass)
+    # The three terms cancel near equality, and t (e^d - 1 - d) does not. Far from it e^d alone may overflow.
+    near = jnp.abs(excess) < 0.5
+    close = mass * exp_excess(jnp.where(near, excess, 0.0))
+    far = jnp.exp(predictions) - jnp.where(none, 0.0, mass + mass * jnp.where(none | near, 0.0, excess))
+    losses = nan_unless(valid, jnp.where(near & ~none, close, far))
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class GeneralizedKLDivLoss(Loss, fn=generalized_kl_div):
+    """Option object of [`generalized_kl_div`][jaxloss.generalized_kl_div]."""
+
+    reduction: Reduction = static("mean")
+
+
+def fenchel_young(
+    max_function: Callable[[Float[Array, "classes"]], Float[Array, ""]],
+) -> Callable[..., Float[Array, "..."]]:
+    r"""Transform a regularised maximum of scores into the loss whose predictions are the maximum's gradient.
+
+    $$ \ell = f(\theta) - \langle \theta, y \rangle, \qquad
+       f(\theta) = \max_{p} \langle \theta, p \rangle - \Omega(p) $$
+
+    The gradient in the scores is the prediction minus the target, $\nabla f(\theta) - y$. The loss leaves out
+    $\Omega(y)$, which depends on the targets alone. With `jax.scipy.special.logsumexp` the loss is
+    [`cross_entropy`][jaxloss.cross_entropy] with probabilities, with `jnp.max` the loss of the perceptron.
+
+    Args:
+        max_function: The function $f$ of one vector of scores, shape (C,), with a number as its result.
+
+    Returns:
+        A function `loss(scores, targets, *, reduction="mean", where=None, sample_weight=None)` of scores $\theta$ and
+        targets $y$ of one shape (N..., C). It has one loss for each entry of (N...). `where` and `sample_weight` have
+        that shape. See [`reduce`][jaxloss.reduce]. It raises a ValueError for shapes that differ, and a TypeError for
+        scores that are not real and floating.
+
+    Examples:
+        >>> loss = jaxloss.fenchel_young(jax.scipy.special.logsumexp)
+        >>> scores, targets = jnp.array([[0.5, 2.0], [1.0, 1.0]]), jnp.array([[0.0, 1.0], [0.25, 0.75]])
+        >>> print(f"{loss(scores, targets):.4f} {jaxloss.cross_entropy(scores, targets):.4f}")
+        0.4473 0.4473
+
+    Source: Blondel, Martins and Niculae, "Learning with Fenchel-Young Losses", 2020.
+    """
+
+    def loss(
+        scores: Float[ArrayLike, "*batch classes"],
+        targets: Shaped[ArrayLike, "*batch classes"],
+        *,
+        reduction: Reduction = "mean",
+        where: Mask | None = None,
+        sample_weight: Weight | None = None,
+    ) -> Float[Array, "..."]:
+        (scores, targets), dtype = floats(scores=scores, targets=targets)
+        same_shape(scores=scores, targets=targets)
+        has_axis("scores", scores)
+        keep = mask(where, scores.shape[:-1])
+        scores, targets = filled(scores, keep, 0.0), filled(targets, keep, 0.0)
+        maximum = max_function
+        for _ in range(scores.ndim - 1):
+            maximum = jax.vmap(maximum)
+        losses = maximum(scores) - jnp.sum(scores * targets, -1)
+        return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+    return loss
 
 
 @program()

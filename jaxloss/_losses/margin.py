@@ -15,16 +15,21 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
+from jaxloss._losses.margin_hinge import HingeLoss, MulticlassHingeLoss, hinge_loss, multiclass_hinge_loss
 from jaxloss._ops.label_lists import pairwise_hinge
 
 __all__ = [
     "HingeEmbeddingLoss",
+    "HingeLoss",
     "MarginRankingLoss",
     "MultiLabelMarginLoss",
     "MultiMarginLoss",
+    "MulticlassHingeLoss",
     "hinge_embedding_loss",
+    "hinge_loss",
     "margin_ranking_loss",
     "multi_margin_loss",
+    "multiclass_hinge_loss",
     "multilabel_margin_loss",
 ]
 

@@ -19,6 +19,13 @@ PICTURES: dict[str, Picture] = {
         (-6, 6),
         {"target (½, ½)": divergence(0.5), "(0.9, 0.1)": divergence(0.9), "(1, 0)": divergence(1.0)},
     ),
+    "generalized_kl_div": Curves(
+        "predicted mass",
+        (0, 4),
+        (0, 3),
+        (-4, 1.5),
+        {f"target {t:g}": lambda x, t=t: jaxloss.generalized_kl_div(jnp.log(x), t) for t in (1.0, 2.0, 0.0)},
+    ),
     "gaussian_kl_loss": Plane(
         ("mean", "standard deviation"),
         (-3, 3),

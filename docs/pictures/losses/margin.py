@@ -46,4 +46,22 @@ PICTURES: dict[str, Picture] = {
             "target 1, margin=1": lambda x: jaxloss.margin_ranking_loss(x, 0.0, 1.0, margin=1.0),
         },
     ),
+    "hinge_loss": Curves(
+        "score",
+        (-2, 4),
+        (0, 6),
+        (-5, 1),
+        {
+            "HingeLoss()": lambda x: jaxloss.hinge_loss(x, 1.0),
+            "p=2": lambda x: jaxloss.hinge_loss(x, 1.0, p=2),
+            "margin=0": lambda x: jaxloss.hinge_loss(x, 1.0, margin=0.0),
+        },
+    ),
+    "multiclass_hinge_loss": Plane(
+        ("score of the true class, a third one at 0", "score of a rival"),
+        (-3, 3),
+        (-2, 2),
+        (ZERO, 0.5, 1, 1.5, 2, 2.5, 3),
+        lambda x, y: jaxloss.multiclass_hinge_loss(jnp.stack([x, y, 0 * x]), jnp.array(0)),
+    ),
 }

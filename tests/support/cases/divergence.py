@@ -1,6 +1,7 @@
 """Cases of divergences between distributions."""
 
 import gold
+import gold_margin
 import gold_probabilistic
 import inputs
 import numpy as np
@@ -14,6 +15,11 @@ from references import Formula
 import jaxloss
 
 DIVERGENCE = {"differentiable": (0, 1), "never_negative": False}
+
+
+def generalized_kl(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.exp(x) - t + np.where(t == 0, 0, t * (np.log(np.where(t == 0, 1, t)) - x))
+
 
 CASES = [
     Case(
@@ -40,6 +46,24 @@ CASES = [
         never_negative=False,
         accuracy=(
             Measured(gold.kl_div, points.two_log_probs, inputs.two_log_probs, {"log_target": True}, **DIVERGENCE),
+        ),
+    ),
+    Case(
+        jaxloss.GeneralizedKLDivLoss,
+        inputs.log_probs_and_probs,
+        element="term",
+        inputs=ELEMENTS,
+        edges=([-1.0, 0.5, 0, 2], [0.0, 1, 1, 0.5]),
+        differentiable=(0, 1),
+        reference=Formula(generalized_kl),
+        accuracy=(
+            Measured(
+                gold_margin.generalized_kl_div,
+                points.log_probs_and_probs,
+                inputs.log_probs_and_probs,
+                differentiable=(0, 1),
+                ulps=(16, 16),
+            ),
         ),
     ),
     Case(

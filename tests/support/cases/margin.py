@@ -1,12 +1,18 @@
 """Cases of losses that ask for a margin between scores."""
 
+from collections.abc import Callable
+from typing import Any
+
 import gold
+import gold_margin
 import inputs
+import numpy as np
 import points
 from case import Case
-from inputs import ELEMENTS, LOGITS, class_weight
+from inputs import ELEMENTS, LOGITS, MANY_EXAMPLES, class_weight
 from measured import Measured
 from mistakes import complex_weight, f, i, not_a_number, row
+from references import Formula
 
 import jaxloss
 
@@ -17,6 +23,25 @@ SCORED = {
     "ulps": (3, 3),
 }
 RANKED = {"adversarial": points.pairs_and_signs, "ordinary": inputs.scores_scores_signs, "differentiable": (0, 1)}
+
+
+def exponent(call: Callable[[int], Any], name: str) -> Any:
+    return row(f"{name}-p", lambda: call(3), ValueError, "`p` is 3, but must be 1 or 2.")
+
+
+def hinge(x: np.ndarray, y: np.ndarray, *, margin: float = 1.0, p: int = 1) -> np.ndarray:
+    return np.maximum(0, margin - y * x) ** p
+
+
+def kept(x: np.ndarray, y: np.ndarray, *, ignore_index: int = -100, **_: Any) -> np.ndarray:
+    return np.asarray(y != ignore_index, float)
+
+
+def rival(x: np.ndarray, y: np.ndarray, *, margin: float = 1.0, p: int = 1, ignore_index: int = -100) -> np.ndarray:
+    true = np.arange(x.shape[-1]) == np.where(y == ignore_index, 0, y)[..., None]
+    best = np.max(np.where(true, -np.inf, x), -1)
+    return np.where(y == ignore_index, 0, np.maximum(0, margin + best - np.sum(np.where(true, x, 0), -1)) ** p)
+
 
 CASES = [
     Case(
@@ -126,5 +151,53 @@ CASES = [
                 "use `predictions2.reshape(predictions1.shape)`.",
             ),
         ),
+    ),
+    Case(
+        jaxloss.HingeLoss,
+        inputs.scores_and_signs,
+        options=({}, {"margin": 0.25, "p": 2}, {"margin": 0.0}),
+        inputs=ELEMENTS,
+        edges=([1.0, -1, 0.5, 0, 3], [1.0, -1, -1, 1, 1]),
+        reference=Formula(hinge),
+        accuracy=(
+            Measured(gold_margin.hinge_loss, points.scores_and_signs, inputs.scores_and_signs),
+            Measured(gold_margin.hinge_loss, points.scores_and_signs, inputs.scores_and_signs, options={"p": 2}),
+        ),
+        mistakes=(
+            not_a_number(jaxloss.hinge_loss, f(4, 3), f(4, 3)),
+            exponent(lambda p: jaxloss.hinge_loss(f(3), f(3), p=p), "hinge_loss"),
+        ),
+    ),
+    Case(
+        jaxloss.MulticlassHingeLoss,
+        inputs.logits_and_labels,
+        element="example",
+        inputs=MANY_EXAMPLES,
+        options=({}, {"margin": 0.25, "p": 2}),
+        edges=([[0.0, 0, 0], [1.0, 0, 2], [-1.0, 0.75, 3]], [0, 0, 2]),
+        reference=Formula(rival, count=kept),
+        accuracy=(
+            Measured(gold_margin.multiclass_hinge_loss, **SCORED),
+            Measured(gold_margin.multiclass_hinge_loss, options={"p": 2}, **SCORED),
+        ),
+        mistakes=(
+            not_a_number(jaxloss.multiclass_hinge_loss, f(4, 3), i(4)),
+            exponent(lambda p: jaxloss.multiclass_hinge_loss(f(4, 3), i(4), p=p), "multiclass_hinge_loss"),
+            row(
+                "multiclass_hinge_loss-no_classes",
+                lambda: jaxloss.multiclass_hinge_loss(f(4, 0), i(4)),
+                ValueError,
+                "`predictions` has shape (4, 0): axis -1 is empty, and the loss needs an entry there.",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.MulticlassHingeLoss,
+        inputs.scores_and_labels,
+        element="example",
+        variant="ignoring_a_class",
+        options=({"ignore_index": 1},),
+        inputs={name: MANY_EXAMPLES[name] for name in ("batched", "extra")},
+        reference=Formula(rival, count=kept),
     ),
 ]
