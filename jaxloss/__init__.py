@@ -22,6 +22,7 @@ from jaxloss._losses import (
     policy,
     preference,
     regression,
+    segmentation,
     sequence,
     tokens,
 )
@@ -39,6 +40,7 @@ from jaxloss._losses.noise import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
+from jaxloss._losses.segmentation import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.tokens import *
 
@@ -59,6 +61,7 @@ __all__ += noise.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += regression.__all__
+__all__ += segmentation.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__
 
