@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxloss._core.arguments import filled, fitted, floating, floats, has_axis, mask, one_of, same_shape
@@ -52,9 +53,9 @@ class Layout:
         rest = [size for i, size in enumerate(self.shape) if i not in (*self.pixel_axes, self.class_axis)]
         return (*rest, self.shape[self.class_axis])
 
-    def sum(self, values: Values) -> Values:
-        """The sum over the pixels of each region."""
-        return jnp.moveaxis(jnp.sum(values, self.pixel_axes), self._position, -1)
+    def sums(self, *values: Values) -> list[Values]:
+        """The sums of several arrays over the pixels of each region."""
+        return [jnp.moveaxis(each, self._position, -1) for each in _sums(values, self.pixel_axes)]
 
     def all(self, values: Bool[Array, "..."]) -> Bool[Array, "..."]:
         """Whether all pixels of each region are True."""
@@ -119,7 +120,7 @@ class Pixels:
     @property
     def true_size(self) -> Values:
         """The number of true pixels of each region."""
-        return self.layout.sum(self.truth)
+        return self.layout.sums(self.truth)[0]
 
 
 def pixels(
@@ -173,8 +174,7 @@ def pixels(
         # Classes are independent without a softmax, so that a masked region does not need its logits.
         each = places.spread(region_keep)
         keep = each if keep is None else keep & each
-    x = filled(x, keep, 0.0)
-    predictions = x if scores else filled(_activated(x, activation, places.class_axis), keep, 0.0)
+    predictions = filled(x, keep, 0.0) if scores else _activated(x, keep, activation, places.class_axis)
     return Pixels(predictions, filled(truth, keep, 0.0), keep, good, counted, places, per_class, dtype)
 
 
@@ -203,27 +203,52 @@ def _counted(keep: Bool[Array, "..."] | None, places: Layout) -> Bool[Array, "..
     return places.any(keep)
 
 
-def _activated(x: Values, activation: Activation | None, class_axis: int) -> Values:
-    """Probabilities. Those that are given are NaN outside [0, 1]."""
+def _activated(x: Values, keep: Bool[Array, "..."] | None, activation: Activation | None, class_axis: int) -> Values:
+    """Probabilities, 0 where masked. Those that are given are NaN outside [0, 1]."""
     if activation == "softmax":
-        return _softmax(x, class_axis)
+        return _softmax(x, keep, class_axis)
+    x = filled(x, keep, 0.0)
     if activation == "sigmoid":
-        return sigmoid(x)
+        return filled(sigmoid(x), keep, 0.0)
     return nan_unless(within(PROBABILITY, logits=x), x)
 
 
-@custom_jvp(1)
-def _softmax(x: Values, axis: int) -> Values:
-    """The softmax. `jax.nn.softmax` makes a constant -inf, at which `jax.debug_infs` stops."""
+@custom_jvp(2)
+def _softmax(x: Values, keep: Bool[Array, "..."] | None, axis: int) -> Values:
+    """The softmax, 0 where masked.
+
+    The result is filled and not the logits, of which that would make a copy. Its derivative has it as a factor, so that
+    masked logits have the gradient 0. `jax.nn.softmax` makes a constant -inf, at which `jax.debug_infs` stops.
+    """
     exponentials = jnp.exp(x - jnp.max(x, axis, keepdims=True))
-    return exponentials / jnp.sum(exponentials, axis, keepdims=True)
+    return filled(exponentials / jnp.sum(exponentials, axis, keepdims=True), keep, 0.0)
 
 
 @_softmax.defjvp
-def _softmax_jvp(axis: int, primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
+def _softmax_jvp(
+    axis: int, primals: tuple[Values, Bool[Array, "..."] | None], tangents: tuple[Values, object]
+) -> tuple[Values, Values]:
     probabilities = _softmax(*primals, axis)
     along = probabilities * tangents[0]
     return probabilities, along - probabilities * jnp.sum(along, axis, keepdims=True)
+
+
+@custom_jvp(1)
+def _sums(terms: tuple[Values, ...], axes: tuple[int, ...]) -> tuple[Values, ...]:
+    """The sums of several arrays over the same axes, in one pass over the pixels."""
+    zeros = tuple(jnp.zeros((), term.dtype) for term in terms)
+    return tuple(lax.reduce(terms, zeros, _add_each, axes))
+
+
+@_sums.defjvp
+def _sums_jvp(
+    axes: tuple[int, ...], primals: tuple[tuple[Values, ...]], tangents: tuple[tuple[Values, ...]]
+) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
+    return _sums(*primals, axes), tuple(jnp.sum(tangent, axes) for tangent in tangents[0])
+
+
+def _add_each(first: tuple[Values, ...], second: tuple[Values, ...]) -> tuple[Values, ...]:
+    return tuple(map(jnp.add, first, second))
 
 
 class Overlap(NamedTuple):
@@ -252,7 +277,7 @@ def overlap_sums(of: Pixels, kind: OverlapKind, *, squared: bool = False) -> Ove
         terms = p * t, p * (p - t), t * (t - p)
     else:
         terms = p * t, p * (1 - t), t * (1 - p)
-    return Overlap(*map(of.layout.sum, terms))
+    return Overlap(*of.layout.sums(*terms))
 
 
 def reduce_regions(
