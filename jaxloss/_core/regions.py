@@ -146,6 +146,8 @@ def pixels(
     if axis is None and activation == "softmax":
         raise ValueError("`axis=None` is for one class without an axis of classes: use `activation='sigmoid'`.")
     logits, targets = floating("logits", logits), jnp.asarray(targets)
+    if axis is None:
+        same_shape(logits=logits, targets=targets)
     x, places = layout(logits, axis, pixel_axes)
     per_class = axis is not None and not per_image
     region_keep = mask(where, places.regions if per_class else places.regions[:-1])
@@ -159,7 +161,6 @@ def pixels(
         truth = label.matches(x, ClassAxis(places.class_axis)).astype(x.dtype)
     else:
         good, whole = None, jnp.issubdtype(targets.dtype, jnp.integer)
-        same_shape(targets=targets, logits=logits)
         (_, truth), dtype = floats(logits=logits, targets=targets)
         truth, x = truth.reshape(x.shape), x.astype(truth.dtype)
         keep = None if keep is None else jnp.expand_dims(keep, places.class_axis)
