@@ -27,6 +27,7 @@ from jaxloss._losses import (
     regression,
     robust,
     scores,
+    segmentation,
     sequence,
     survival,
     tokens,
@@ -50,6 +51,7 @@ from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.robust import *
 from jaxloss._losses.scores import *
+from jaxloss._losses.segmentation import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.survival import *
 from jaxloss._losses.tokens import *
@@ -75,6 +77,7 @@ __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += regression.__all__
 __all__ += robust.__all__
+__all__ += segmentation.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__
 __all__ += scores.__all__

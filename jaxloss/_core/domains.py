@@ -33,6 +33,7 @@ class Domain:
 NOT_NEGATIVE = Domain("at least 0", lambda x: x >= 0)
 POSITIVE = Domain("above 0", lambda x: x > 0)
 PROBABILITY = Domain("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+BINARY = Domain("0 or 1", lambda x: (x == 0) | (x == 1))
 SIGN = Domain("-1 or 1", lambda x: (x == -1) | (x == 1))
 
 

@@ -51,6 +51,8 @@ class Case:
     """Whether the loss of an example depends on the other examples of its batch."""
     compares_tokens: bool = False
     """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
+    regions: bool = False
+    """Whether an example is an image with a loss for each of its classes, or with one loss. It needs its axis then."""
     true_gradient: bool = True
     """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
     real: tuple[str, ...] = ()

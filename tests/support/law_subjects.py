@@ -27,5 +27,6 @@ def subject(case: Case, number: int) -> Subject:
         smooth_in=tuple(varying.index(i) for i in case.differentiable if i in varying),
         float32_losses=case.float32_losses,
         compares_examples=case.compares_examples,
+        regions=case.regions,
         true_gradient=case.true_gradient,
     )

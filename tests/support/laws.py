@@ -45,6 +45,8 @@ class Subject:
     float32_losses: bool = False
     compares_examples: bool = False
     """Whether the loss of one example depends on the others."""
+    regions: bool = False
+    """Whether an example is an image with pixels of its own, which needs the axis of the examples."""
     true_gradient: bool = True
     """Whether the gradient is the derivative of the value."""
     dtypes: tuple[str, ...] = ("bfloat16", "float16", "float32")
@@ -201,7 +203,14 @@ def vmapped_equals_a_loop(subject: Subject) -> None:
     batches, keywords = jax.tree.map(lambda a: a.reshape(2, 3, *a.shape[1:]), (subject.inputs(), keywords))
     close(jax.vmap(subject.compiled)(*batches, **keywords), jax.tree.map(lambda *each: np.stack(each), *looped))
     if not subject.compares_examples:  # then a batch is a loop over its examples too
-        values, gradients = jax.jit(jax.vmap(partial(subject.value_and_gradient, reduction="sum")))(*subject.inputs())
+
+        def one(*arrays: Any) -> Any:
+            if not subject.regions:
+                return subject.value_and_gradient(*arrays, reduction="sum")
+            value, gradients = subject.value_and_gradient(*(array[None] for array in arrays), reduction="sum")
+            return value, tuple(gradient[0] for gradient in gradients)
+
+        values, gradients = jax.jit(jax.vmap(one))(*subject.inputs())
         whole = subject.run()
         close((values, gradients), (whole["none"][0].reshape(6, -1).sum(1), whole["sum"][1]))
 
