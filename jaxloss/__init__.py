@@ -21,6 +21,7 @@ from jaxloss._losses import (
     noise,
     policy,
     preference,
+    ranking,
     regression,
     sequence,
     tokens,
@@ -38,6 +39,7 @@ from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
+from jaxloss._losses.ranking import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.tokens import *
@@ -58,6 +60,7 @@ __all__ += margin.__all__
 __all__ += noise.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
+__all__ += ranking.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__

@@ -51,6 +51,8 @@ class Case:
     """Whether the loss of an example depends on the other examples of its batch."""
     compares_tokens: bool = False
     """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
+    masks_items: bool = False
+    """Whether `where` masks the items of an element: it has one more axis, the last, than the unreduced loss."""
     true_gradient: bool = True
     """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
     constants: tuple[str, ...] = ()
@@ -77,6 +79,10 @@ class Case:
         inputs = Inputs(**(vars(inputs) | changes))
         made = self.make(np.random.default_rng([inputs.seed, len(inputs.shape), inputs.size]), inputs)
         return tuple(snapped(array) if array.dtype == np.float64 else array for array in made)
+
+    def kept(self, shape: tuple[int, ...], which: str = "batched") -> tuple[int, ...]:
+        """The shape of `where` for losses of a shape."""
+        return (*shape, self.inputs[which].size) if self.masks_items else shape
 
     def which(self) -> list[str]:
         return [*self.inputs, *(["edges"] if self.edges is not None else [])]
