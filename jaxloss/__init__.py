@@ -12,6 +12,7 @@ from jaxloss._losses import (
     boxes,
     classification,
     detection,
+    distillation,
     divergence,
     embedding,
     imbalance,
@@ -30,6 +31,7 @@ from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
 from jaxloss._losses.detection import *
+from jaxloss._losses.distillation import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
 from jaxloss._losses.imbalance import *
@@ -51,6 +53,7 @@ __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
 __all__ += detection.__all__
+__all__ += distillation.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += imbalance.__all__

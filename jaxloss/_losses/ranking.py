@@ -200,7 +200,7 @@ def approx_ndcg_loss(
         0.4137
 
     Source: Qin et al., "A General Approximation Framework for Direct Optimization of Information Retrieval
-        Measures", 2010.
+    Measures", 2010.
     """
     lists = Lists.of(scores, targets, where, relevance=True)
     lead = lists.lead() / jnp.asarray(temperature, lists.scores.dtype)

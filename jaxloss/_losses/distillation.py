@@ -1,0 +1,159 @@
+"""Losses of distillation: a student's distribution against that of a teacher."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, one_of, same_shape
+from jaxloss._core.dtypes import limits
+from jaxloss._core.elementwise import absolute, clamp_min, exp_excess, one_minus_exp
+from jaxloss._core.objects import Loss
+from jaxloss._core.program import program
+from jaxloss._core.pytree import static
+from jaxloss._core.reduction import reduce
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+
+__all__ = ["DistillationLoss", "distillation_loss"]
+
+Divergence: TypeAlias = Literal["kl", "reverse_kl", "js", "skew_kl", "tv"]
+"""The divergence of the student's distribution from the teacher's."""
+
+DIVERGENCES = ("kl", "reverse_kl", "js", "skew_kl", "tv")
+
+
+def _beta(arguments: Mapping[str, object]) -> Number:
+    """The range of `beta`. At 0 and 1 the Jensen-Shannon divergence is 0 for all distributions."""
+    if arguments["divergence"] == "js":
+        return Number(above=0, below=1, condition=' for divergence="js", which is 0 at both ends: use divergence="kl"')
+    return Number(at_least=0, at_most=1)
+
+
+@program(beta=_beta, temperature=Number(above=0))
+def distillation_loss(
+    logits: Float[ArrayLike, "..."],
+    teacher_logits: Float[ArrayLike, "..."],
+    *,
+    divergence: Divergence = "kl",
+    beta: Scalar = 0.5,
+    temperature: Scalar = 1.0,
+    rescale: bool = True,
+    axis: int = -1,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Divergence of a student's distribution from its teacher's, in nats.
+
+    $$ \ell = T^2\, D(p, q) \qquad \text{KL}(p \| q) = \sum_c p_c \log \frac{p_c}{q_c} \qquad
+       m = \beta p + (1 - \beta) q $$
+
+    $p$ is the softmax of the teacher's logits divided by the temperature $T$, and $q$ that of the student's.
+
+    The loss is the sum over the classes. The cross-entropy with true labels is a loss of its own: add the two.
+
+    Args:
+        logits: The student's unnormalised log-probabilities, shape (N..., C).
+        teacher_logits: The teacher's, in the same shape. They have a gradient: use `jax.lax.stop_gradient` if the
+            teacher is a part of the model that is trained.
+        divergence: $D$. `"kl"` is $\text{KL}(p \| q)$. `"reverse_kl"` is $\text{KL}(q \| p)$. `"js"` is
+            $\beta\, \text{KL}(p \| m) + (1 - \beta)\, \text{KL}(q \| m)$. `"skew_kl"` is $\text{KL}(p \| m)$. `"tv"` is
+            the total variation $\frac12 \sum_c |p_c - q_c|$.
+        beta: The weight $\beta$ of the teacher in the mixture $m$, in [0, 1]. `"js"` needs a number between 0 and 1.
+        temperature: $T$, above 0.
+        rescale: Whether the loss is multiplied by $T^2$. The size of the gradient then hardly depends on $T$.
+        axis: The class axis of both arrays.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of shape (N...). They are never negative, and they are 0, with a gradient of 0, where
+        the logits are equal. Small divergences keep their digits in float32.
+
+    Raises:
+        ValueError: The shapes differ, the class axis is empty, or an option is out of range.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> student, teacher = jnp.array([[0.0, 0.0]]), jnp.array([[2.0, 0.0]])
+        >>> print(f"{jaxloss.distillation_loss(student, teacher):.4f}")
+        0.3278
+        >>> print(f"{jaxloss.distillation_loss(student, teacher, divergence='js'):.4f}")
+        0.0895
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; `"js"`: Agarwal et al., "On-Policy
+    Distillation of Language Models", 2024; `"skew_kl"`: Ko et al., "DistiLLM", 2024.
+    """
+    one_of("divergence", divergence, DIVERGENCES)
+    (student, teacher), dtype = floats(logits=logits, teacher_logits=teacher_logits)
+    same_shape(logits=student, teacher_logits=teacher)
+    axis = has_axis("logits", student, axis)
+    student, teacher = jnp.moveaxis(student, axis, -1), jnp.moveaxis(teacher, axis, -1)
+    keep = mask(where, student.shape[:-1])
+    student, teacher = filled(student, keep, 0.0), filled(teacher, keep, 0.0)
+    temperature, beta = jnp.asarray(temperature, student.dtype), jnp.asarray(beta, student.dtype)
+    log_p, log_q = (jax.nn.log_softmax(each / temperature, -1) for each in (teacher, student))
+    losses = jnp.sum(divergence_terms(divergence, log_p, log_q, beta), -1)
+    losses = losses * temperature**2 if rescale else losses
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class DistillationLoss(Loss, fn=distillation_loss):
+    """Option object of [`distillation_loss`][jaxloss.distillation_loss]."""
+
+    divergence: Divergence = static("kl")
+    beta: Scalar = 0.5
+    temperature: Scalar = 1.0
+    rescale: bool = static(True)
+    axis: int = static(-1)
+    reduction: Reduction = static("mean")
+
+
+def divergence_terms(divergence: Divergence, log_p: Values, log_q: Values, beta: Values) -> Values:
+    """The terms of the classes, which add up to the divergence. None is negative, and equal inputs give 0."""
+    if divergence == "kl":
+        return _kl_terms(log_p, log_q)
+    if divergence == "reverse_kl":
+        return _kl_terms(log_q, log_p)
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    lowest = -limits(log_p.dtype).max / 4
+    ratio = clamp_min(log_q, lowest) - clamp_min(log_p, lowest)
+    if divergence == "tv":
+        # The difference of two probabilities would lose the digits of a small one.
+        return jnp.where(ratio > 0, q, p) * one_minus_exp(absolute(ratio)) / 2
+    mixture = beta * p + (1 - beta) * q
+    of_teacher = _terms(p, mixture, _log_mixture(ratio, 1 - beta))
+    if divergence == "skew_kl":
+        return of_teacher
+    return beta * of_teacher + (1 - beta) * _terms(q, mixture, _log_mixture(-ratio, beta))
+
+
+def _kl_terms(log_p: Values, log_q: Values) -> Values:
+    """The terms of KL(p | q). A class that q rules out and p does not makes an infinite term."""
+    lowest = -limits(log_p.dtype).max / 4
+    possible = log_p >= lowest
+    ratio = jnp.where(possible, log_q, clamp_min(log_q, lowest)) - clamp_min(log_p, lowest)
+    return _terms(jnp.exp(log_p), jnp.exp(log_q), ratio)
+
+
+def _terms(p: Values, q: Values, ratio: Values) -> Values:
+    """The terms p (q / p - 1 - log(q / p)) of KL(p | q), where `ratio` is log(q / p).
+
+    They add up to the divergence, because both distributions add up to 1. In contrast to p log(p / q) each is at least
+    0, so that nothing cancels in the sum.
+    """
+    far = ratio > 1  # where p may be 0 and its ratio overflows
+    return jnp.where(far, q - p * (1 + jnp.where(far, ratio, 0.0)), p * exp_excess(jnp.where(far, 0.0, ratio)))
+
+
+def _log_mixture(ratio: Values, weight: Values) -> Values:
+    """log(1 - weight + weight exp(ratio)), with all digits where the ratio is near 0 and for large ratios."""
+    positive = ratio > 0
+    below = jnp.where(positive, 0.0, ratio)
+    above = jnp.where(positive, ratio, 0.0)
+    return jnp.where(
+        positive, above + jnp.log1p((1 - weight) * jnp.expm1(-above)), jnp.log1p(weight * jnp.expm1(below))
+    )
