@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, one_of, same_shape
+from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import absolute, clamp_min, exp_excess, one_minus_exp
 from jaxloss._core.objects import Loss
@@ -15,6 +15,7 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._ops.cross_entropy.log_softmax import log_softmax
 
 __all__ = ["DistillationLoss", "distillation_loss"]
 
@@ -95,7 +96,7 @@ def distillation_loss(
     keep = mask(where, student.shape[:-1])
     student, teacher = filled(student, keep, 0.0), filled(teacher, keep, 0.0)
     temperature, beta = jnp.asarray(temperature, student.dtype), jnp.asarray(beta, student.dtype)
-    log_p, log_q = (jax.nn.log_softmax(each / temperature, -1) for each in (teacher, student))
+    log_p, log_q = (log_softmax(each / temperature, ClassAxis(each.ndim - 1)) for each in (teacher, student))
     losses = jnp.sum(divergence_terms(divergence, log_p, log_q, beta), -1)
     losses = losses * temperature**2 if rescale else losses
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)

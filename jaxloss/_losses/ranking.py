@@ -2,7 +2,6 @@
 
 from typing import Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Shaped
@@ -14,7 +13,7 @@ from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
-from jaxloss._losses.ranking_lists import Lists, discount, lowest
+from jaxloss._losses.ranking_lists import Lists, discount, logsumexp, lowest
 from jaxloss._losses.ranking_pairs import (
     LambdaLoss,
     PairwiseHingeLoss,
@@ -90,15 +89,14 @@ def listnet_loss(
     if normalization is not None:
         one_of("normalization", normalization, ("softmax", "sum"), " None takes the targets as they are.")
     lists = Lists.of(scores, targets, where, relevance=normalization != "softmax")
-    keep, low = lists.keep, lowest(lists.scores.dtype)
     probabilities = lists.targets
     if normalization == "softmax":
-        probabilities = jnp.where(keep, jax.nn.softmax(jnp.where(keep, probabilities, low), -1), 0.0)
+        probabilities = jnp.where(lists.keep, jnp.exp(lists.log_softmax(probabilities)), 0.0)
     elif normalization == "sum":
         total = jnp.sum(probabilities, -1, keepdims=True)
         probabilities = probabilities / jnp.where(total == 0, 1.0, total)
-    log_probs = jnp.where(keep, jax.nn.log_softmax(jnp.where(keep, lists.scores, low), -1), 0.0)
-    return lists.reduce(-jnp.sum(probabilities * log_probs, -1), reduction, sample_weight)
+    losses = -jnp.sum(probabilities * lists.log_softmax(lists.scores), -1)
+    return lists.reduce(losses, reduction, sample_weight)
 
 
 class ListNetLoss(Loss, fn=listnet_loss):
@@ -271,7 +269,7 @@ def cosent_loss(
     first_worse = lax.cummin(jnp.where(ends, place, targets.shape[-1]), axis, reverse=True)
     worse = jnp.take_along_axis(following, first_worse, -1)
     terms = jnp.where(kept, worse - jnp.where(kept, scores, 0.0), lowest(scores.dtype))
-    return lists.reduce(softplus(jax.nn.logsumexp(terms, -1)), reduction, sample_weight)
+    return lists.reduce(softplus(logsumexp(terms)), reduction, sample_weight)
 
 
 class CoSENTLoss(Loss, fn=cosent_loss):

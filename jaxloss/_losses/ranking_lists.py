@@ -9,10 +9,12 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import aligned, has_axis, mask
 from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.domains import NOT_NEGATIVE, within
 from jaxloss._core.dtypes import limits
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Values, Weight
+from jaxloss._ops.cross_entropy.log_softmax import log_softmax
 
 
 class Lists(NamedTuple):
@@ -78,6 +80,11 @@ class Lists(NamedTuple):
         scores = jnp.where(self.keep, self.scores, lowest(self.scores.dtype))
         return jnp.take_along_axis(scores, order, -1), jnp.take_along_axis(self.targets, order, -1)
 
+    def log_softmax(self, values: Values) -> Values:
+        """The logarithm of the softmax over the items that take part, 0 for the others."""
+        filled = jnp.where(self.keep, values, lowest(values.dtype))
+        return jnp.where(self.keep, log_softmax(filled, ClassAxis(values.ndim - 1)), 0.0)
+
     def pairs(self, k: int | None = None) -> Bool[Array, "..."]:
         """True at [..., i, j] if both items take part, and one of them is among the first k by score."""
         both = self.keep[..., :, None] & self.keep[..., None, :]
@@ -108,6 +115,12 @@ class Lists(NamedTuple):
         discounted = ideal / discount(places)
         best = jnp.sum(discounted if k is None else jnp.where(places <= k, discounted, 0.0), -1, keepdims=True)
         return gains / jnp.where(best == 0, 1.0, best)
+
+
+def logsumexp(values: Values) -> Values:
+    """The logarithm of the sum of exponentials over the last axis, of finite numbers."""
+    largest = lax.stop_gradient(jnp.max(values, -1, keepdims=True))
+    return jnp.log(jnp.sum(jnp.exp(values - largest), -1)) + largest[..., 0]
 
 
 def discount(ranks: Values) -> Values:

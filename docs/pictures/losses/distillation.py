@@ -21,7 +21,6 @@ PICTURES: dict[str, Picture] = {
             "kl": divergence(),
             "reverse_kl": divergence(divergence="reverse_kl"),
             "js": divergence(divergence="js"),
-            "tv": divergence(divergence="tv"),
         },
     ),
 }
