@@ -61,8 +61,8 @@ def matched(
     if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
         fix = f": use `{prefix}kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
         raise ValueError(
-            f"`{prefix}kernel` has shape {kernel.shape}, but for `{prefix}hidden` {hidden.shape} it must be (width, classes) or "
-            f"(width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
+            f"`{prefix}kernel` has shape {kernel.shape}, but for `{prefix}hidden` {hidden.shape} it must be "
+            f"(width, classes) or (width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
         )
     if 0 in kernel.shape:
         raise ValueError(
@@ -72,7 +72,8 @@ def matched(
         bias = floating(f"{prefix}bias", bias)
         if bias.shape != kernel.shape[1:]:
             raise ValueError(
-                f"`{prefix}bias` has shape {bias.shape}, but `{prefix}kernel` {kernel.shape} asks for {kernel.shape[1:]}."
+                f"`{prefix}bias` has shape {bias.shape}, but `{prefix}kernel` {kernel.shape} asks for "
+                f"{kernel.shape[1:]}."
             )
     dtype = jnp.result_type(hidden, kernel)
     return hidden.astype(dtype), kernel.astype(dtype), bias

@@ -4,8 +4,9 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from case import Case
-from inputs import MANY_EXAMPLES, vectors
+from inputs import MANY_EXAMPLES, REAL, WEIGHTS, Arrays, Inputs, head_bias, normal, takes, vectors
 from mistakes import f, row
 from references import Torch
 from torch_formulas import Options, Tensor, reduced
@@ -32,6 +33,24 @@ def divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, 
     losses["tv"] = (log_p.exp() - log_q.exp()).abs().sum(-1) / 2
     scale = temperature**2 if options.get("rescale", True) else 1
     return reduced(scale * losses[name], reduction)
+
+
+@takes(REAL, WEIGHTS, REAL, WEIGHTS)
+def hidden_and_kernels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    widths = (3, 2)
+    pairs = ((normal(rng, (*inputs.shape, w), inputs.scale), normal(rng, (w, inputs.size), 1)) for w in widths)
+    return tuple(array for pair in pairs for array in pair)
+
+
+def linear_divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
+    hidden, kernel, teacher_hidden, teacher_kernel = arrays
+    options = {name: value for name, value in options.items() if name != "chunk_size"}
+    cap = options.pop("logit_softcap", None)
+    biases = [options.pop(name, 0.0) for name in ("bias", "teacher_bias")]
+    logits = [h @ k + b for h, k, b in zip((hidden, teacher_hidden), (kernel, teacher_kernel), biases, strict=True)]
+    if cap is not None:
+        logits = [cap * (each / cap).tanh() for each in logits]
+    return divergence(functional, tuple(logits), reduction, options)
 
 
 CASES = [
@@ -84,6 +103,44 @@ CASES = [
                 lambda: jaxloss.distillation_loss(f(4, 3), f(4, 2)),
                 ValueError,
                 "`teacher_logits` has shape (4, 2), but `logits` has shape (4, 3)",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.LinearDistillationLoss,
+        hidden_and_kernels,
+        element="distribution",
+        options=(
+            {"chunk_size": 2},
+            {"divergence": "js", "beta": 0.25, "temperature": 2.0, "bias": head_bias, "teacher_bias": head_bias},
+            {"divergence": "reverse_kl", "temperature": 3.0, "rescale": False, "logit_softcap": 2.0, "chunk_size": 3},
+            {"divergence": "skew_kl", "beta": 0.125, "chunk_size": 1},
+            {"divergence": "tv"},
+        ),
+        inputs={name: FEW[name] for name in ("batched", "unbatched", "tiny", "large", "extra")},
+        differentiable=(0, 1, 2, 3),
+        reference=Torch(linear_divergence),
+        shared=(1, 3),
+        float32_losses=True,
+        mistakes=(
+            row(
+                "linear_distillation_loss-classes",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(4, 2), f(2, 5)),
+                ValueError,
+                "`kernel` has shape (2, 3) and `teacher_kernel` (2, 5), but they must be (width, classes) with the same",
+            ),
+            row(
+                "linear_distillation_loss-tokens",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(3, 2), f(2, 3)),
+                ValueError,
+                "`teacher_hidden` has shape (3, 2), but `hidden` (4, 2) has the tokens (4,).",
+            ),
+            row(
+                "linear_distillation_loss-teacher_width",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(4, 5), f(3, 5)),
+                ValueError,
+                "`teacher_kernel` has shape (3, 5), but for `teacher_hidden` (4, 5) it must be (width, classes)",
+                "use `teacher_kernel.T`",
             ),
         ),
     ),
