@@ -62,7 +62,8 @@ def matched(
         fix = f": use `{prefix}kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
         raise ValueError(
             f"`{prefix}kernel` has shape {kernel.shape}, but for `{prefix}hidden` {hidden.shape} it must be "
-            f"(width, classes) or (width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
+            f"(width, classes) or (width, heads..., classes) with width "
+            f"{hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
         )
     if 0 in kernel.shape:
         raise ValueError(

@@ -127,7 +127,7 @@ CASES = [
                 "linear_distillation_loss-classes",
                 lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(4, 2), f(2, 5)),
                 ValueError,
-                "`kernel` has shape (2, 3) and `teacher_kernel` (2, 5), but they must be (width, classes) with the same",
+                "`kernel` has shape (2, 3) and `teacher_kernel` (2, 5), but they must be (width, classes) with",
             ),
             row(
                 "linear_distillation_loss-tokens",
