@@ -13,6 +13,7 @@ from jaxloss._losses import (
     classification,
     counts,
     detection,
+    distillation,
     distributions,
     divergence,
     embedding,
@@ -24,6 +25,7 @@ from jaxloss._losses import (
     noise,
     policy,
     preference,
+    ranking,
     regression,
     robust,
     scores,
@@ -37,6 +39,7 @@ from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
 from jaxloss._losses.counts import *
 from jaxloss._losses.detection import *
+from jaxloss._losses.distillation import *
 from jaxloss._losses.distributions import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
@@ -48,6 +51,7 @@ from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
+from jaxloss._losses.ranking import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.robust import *
 from jaxloss._losses.scores import *
@@ -65,6 +69,7 @@ __all__ += classification.__all__
 __all__ += detection.__all__
 __all__ += counts.__all__
 __all__ += distributions.__all__
+__all__ += distillation.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += forecast.__all__
@@ -75,6 +80,7 @@ __all__ += margin.__all__
 __all__ += noise.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
+__all__ += ranking.__all__
 __all__ += regression.__all__
 __all__ += robust.__all__
 __all__ += segmentation.__all__

@@ -124,7 +124,7 @@ def test_calling_the_object_equals_calling_the_function(case: Case) -> None:
     arrays = case.arrays("batched")
     for options in case.option_sets(arrays):
         shape = jax.eval_shape(case.loss(**{**options, "reduction": "none"}), *arrays).shape
-        shared = {"where": np.ones(shape, bool), "sample_weight": np.ones(shape)}
+        shared = {"where": np.ones(case.kept(shape), bool), "sample_weight": np.ones(shape)}
         for reduction in case.reductions:
             given = {**options, "reduction": reduction}
             by_object = jax.make_jaxpr(

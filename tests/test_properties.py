@@ -117,7 +117,8 @@ def test_what_is_masked_does_not_matter(case: Case, data: st.DataObject) -> None
     for i in example.of_examples(shape):
         junk[i][~where] = 10**6 if junk[i].dtype != np.float64 else np.nan
     reduction = data.draw(st.sampled_from(["none", "mean", "sum"]))
-    wanted, found = (example.run(arrays, where, reduction) for arrays in (example.arrays, tuple(junk)))
+    mask = where[..., None] if case.masks_items else where
+    wanted, found = (example.run(arrays, mask, reduction) for arrays in (example.arrays, tuple(junk)))
     chex.assert_trees_all_equal(found, wanted)
     for i, gradient in zip(case.differentiable, found[1], strict=True):
         if i in example.of_examples(shape):

@@ -62,7 +62,8 @@ def derivatives(case: Case, number: int) -> Callable[..., Any]:
     loss = case.loss(**options)
 
     def results(*arrays: Any) -> Any:
-        where = jnp.ones(jax.eval_shape(partial(case.loss.fn, reduction="none", **options), *arrays).shape, bool)
+        losses = jax.eval_shape(partial(case.loss.fn, reduction="none", **options), *arrays)
+        where = jnp.ones(case.kept(losses.shape), bool)
         return jax.value_and_grad(loss, case.differentiable)(*arrays), jaxloss.parts(loss)(*arrays, where=where)
 
     return results

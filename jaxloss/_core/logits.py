@@ -51,21 +51,30 @@ def check_chunk_size(chunk_size: int | None) -> None:
 
 
 def matched(
-    hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None
+    hidden: Hidden, kernel: Kernel, bias: Float[ArrayLike, "..."] | None, prefix: str = ""
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."] | None]:
-    """The arrays of the linear map, with shapes that fit; hidden and kernel are promoted to one dtype."""
-    hidden, kernel = floating("hidden", hidden), floating("kernel", kernel)
+    """The arrays of the linear map, with shapes that fit; hidden and kernel are promoted to one dtype.
+
+    Messages name them with the prefix.
+    """
+    hidden, kernel = floating(f"{prefix}hidden", hidden), floating(f"{prefix}kernel", kernel)
     if hidden.ndim < 1 or kernel.ndim < 2 or hidden.shape[-1] != kernel.shape[0]:
-        fix = ": use `kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
+        fix = f": use `{prefix}kernel.T`" if kernel.ndim == 2 and kernel.shape[1:] == hidden.shape[-1:] else ""
         raise ValueError(
-            f"`kernel` has shape {kernel.shape}, but for `hidden` {hidden.shape} it must be (width, classes) or "
-            f"(width, heads..., classes) with width {hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
+            f"`{prefix}kernel` has shape {kernel.shape}, but for `{prefix}hidden` {hidden.shape} it must be "
+            f"(width, classes) or (width, heads..., classes) with width "
+            f"{hidden.shape[-1] if hidden.ndim else 'its last axis'}{fix}."
         )
     if 0 in kernel.shape:
-        raise ValueError(f"`kernel` has shape {kernel.shape}: the loss needs a class, and a width to tell them apart.")
+        raise ValueError(
+            f"`{prefix}kernel` has shape {kernel.shape}: the loss needs a class, and a width to tell them apart."
+        )
     if bias is not None:
-        bias = floating("bias", bias)
+        bias = floating(f"{prefix}bias", bias)
         if bias.shape != kernel.shape[1:]:
-            raise ValueError(f"`bias` has shape {bias.shape}, but `kernel` {kernel.shape} asks for {kernel.shape[1:]}.")
+            raise ValueError(
+                f"`{prefix}bias` has shape {bias.shape}, but `{prefix}kernel` {kernel.shape} asks for "
+                f"{kernel.shape[1:]}."
+            )
     dtype = jnp.result_type(hidden, kernel)
     return hidden.astype(dtype), kernel.astype(dtype), bias

@@ -53,6 +53,8 @@ class Case:
     """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
     regions: bool = False
     """Whether an example is an image with a loss for each of its classes, or with one loss. It needs its axis then."""
+    masks_items: bool = False
+    """Whether `where` masks the items of an element: it has one more axis, the last, than the unreduced loss."""
     true_gradient: bool = True
     """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
     real: tuple[str, ...] = ()
@@ -81,6 +83,10 @@ class Case:
         inputs = Inputs(**(vars(inputs) | changes))
         made = self.make(np.random.default_rng([inputs.seed, len(inputs.shape), inputs.size]), inputs)
         return tuple(snapped(array) if array.dtype == np.float64 else array for array in made)
+
+    def kept(self, shape: tuple[int, ...], which: str = "batched") -> tuple[int, ...]:
+        """The shape of `where` for losses of a shape."""
+        return (*shape, self.inputs[which].size) if self.masks_items else shape
 
     def which(self) -> list[str]:
         return [*self.inputs, *(["edges"] if self.edges is not None else [])]

@@ -16,6 +16,8 @@ def subject(case: Case, number: int) -> Subject:
     varying = [i for i in range(len(arrays)) if i not in case.shared]
 
     def function(*given: Any, reduction: Any = "mean", **keywords: Any) -> Any:
+        if case.masks_items and keywords.get("where") is not None:
+            keywords["where"] = keywords["where"][..., None]  # an example is a whole list
         fixed = tuple(jnp.asarray(array, given[0].dtype) for array in arrays)
         return case.loss.fn(*replaced(fixed, varying, given), reduction=reduction, **options, **keywords)
 

@@ -48,6 +48,8 @@ class Right(NamedTuple):
     arrays: dict[str, np.ndarray]
     shape: tuple[int, ...]
     """The shape of the unreduced loss."""
+    kept: tuple[int, ...]
+    """The shape of `where`."""
     two_kinds: tuple[str, ...] = ()
     """Arrays that may be class numbers or probabilities."""
     real: tuple[str, ...] = ()
@@ -66,7 +68,7 @@ class Right(NamedTuple):
         return [*self.arrays][-1] == "targets" and len({array.shape for array in self.arrays.values()}) == 1
 
 
-REDUCE = Right(jaxloss.reduce, {"losses": np.ones((4, 3), np.float32)}, (4, 3))
+REDUCE = Right(jaxloss.reduce, {"losses": np.ones((4, 3), np.float32)}, (4, 3), (4, 3))
 
 
 def right(case: "Case", cases: Iterable["Case"]) -> Right:
@@ -74,11 +76,10 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
     made = [array.astype(np.float32) if array.dtype == np.float64 else array for array in case.arrays()]
     arrays = dict(zip(inspect.signature(case.loss.fn).parameters, made, strict=False))
     kinds = [[array.dtype.kind for array in other.arrays()] for other in cases if other.loss is case.loss]
-    two_kinds = tuple(
-        name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1
-    )  # some have fewer
+    # Not strict: the last array of a loss may be optional, and some of its Cases leave it out.
+    two_kinds = tuple(name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1)
     shape = jax.eval_shape(case.loss(reduction="none"), *made).shape
-    return Right(case.loss.fn, arrays, shape, two_kinds, case.real)
+    return Right(case.loss.fn, arrays, shape, case.kept(shape), two_kinds, case.real)
 
 
 def common_mistakes(cases: list["Case"]) -> list[Any]:
@@ -154,7 +155,7 @@ def foreign_mistakes(call: Right) -> list[Any]:
 
 def keyword_mistakes(call: Right) -> list[Any]:
     fn, name = call.fn, call.name
-    unfit = (2, *call.shape[1:])
+    unfit, unfit_mask = (2, *call.shape[1:]), (2, *call.kept[1:])
     rows = [
         row(
             f"{name}-unknown_reduction",
@@ -174,15 +175,15 @@ def keyword_mistakes(call: Right) -> list[Any]:
         ),
         row(
             f"{name}-where_of_numbers",
-            lambda: fn(*call.but(), where=f(*call.shape)),
+            lambda: fn(*call.but(), where=f(*call.kept)),
             TypeError,
             "`where` has dtype float32, but a mask is bool: use `where != 0` to keep elements, or `sample_weight` to ",
         ),
         row(
             f"{name}-where_that_does_not_fit",
-            lambda: fn(*call.but(), where=b(*unfit)),
+            lambda: fn(*call.but(), where=b(*unfit_mask)),
             ValueError,
-            f"`where` has shape {unfit}, but this loss has one value per element of {call.shape}.",
+            f"`where` has shape {unfit_mask}, but this loss has one value per element of {call.kept}.",
         ),
         row(
             f"{name}-sample_weight_that_does_not_fit",

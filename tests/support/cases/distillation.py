@@ -1,0 +1,147 @@
+"""Cases of losses of a student's distribution against its teacher's."""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from case import Case
+from inputs import MANY_EXAMPLES, REAL, WEIGHTS, Arrays, Inputs, head_bias, normal, takes, vectors
+from mistakes import f, row
+from references import Torch
+from torch_formulas import Options, Tensor, reduced
+
+import jaxloss
+
+FEW = {name: MANY_EXAMPLES[name] for name in ("batched", "unbatched", "single", "tiny", "large", "extra")}
+EDGES = ([[0.0, 0, 0], [30.0, 0, 0], [1.0, 2, 3], [0.0, 0, 1]], [[0.0, 0, 0], [0.0, 30, 0], [1.0, 2, 3], [1.0, 0, 0]])
+
+
+def divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
+    student, teacher = arrays
+    temperature, beta = options.get("temperature", 1.0), options.get("beta", 0.5)
+    log_p, log_q = functional.log_softmax(teacher / temperature, -1), functional.log_softmax(student / temperature, -1)
+
+    def kl(first: Tensor, second: Tensor) -> Tensor:
+        return (first.exp() * (first - second)).sum(-1)
+
+    name, losses = options.get("divergence", "kl"), {}
+    if name in ("js", "skew_kl"):
+        log_m = (log_p + math.log(beta)).logaddexp(log_q + math.log(1 - beta))
+        losses = {"js": beta * kl(log_p, log_m) + (1 - beta) * kl(log_q, log_m), "skew_kl": kl(log_p, log_m)}
+    losses |= {"kl": kl(log_p, log_q), "reverse_kl": kl(log_q, log_p)}
+    losses["tv"] = (log_p.exp() - log_q.exp()).abs().sum(-1) / 2
+    scale = temperature**2 if options.get("rescale", True) else 1
+    return reduced(scale * losses[name], reduction)
+
+
+@takes(REAL, WEIGHTS, REAL, WEIGHTS)
+def hidden_and_kernels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    widths = (3, 2)
+    pairs = ((normal(rng, (*inputs.shape, w), inputs.scale), normal(rng, (w, inputs.size), 1)) for w in widths)
+    return tuple(array for pair in pairs for array in pair)
+
+
+def linear_divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
+    hidden, kernel, teacher_hidden, teacher_kernel = arrays
+    options = {name: value for name, value in options.items() if name != "chunk_size"}
+    cap = options.pop("logit_softcap", None)
+    biases = [options.pop(name, 0.0) for name in ("bias", "teacher_bias")]
+    logits = [h @ k + b for h, k, b in zip((hidden, teacher_hidden), (kernel, teacher_kernel), biases, strict=True)]
+    if cap is not None:
+        logits = [cap * (each / cap).tanh() for each in logits]
+    return divergence(functional, tuple(logits), reduction, options)
+
+
+CASES = [
+    Case(
+        jaxloss.DistillationLoss,
+        vectors(2),
+        element="distribution",
+        options=(
+            {},
+            {"divergence": "js", "beta": 0.25, "temperature": 2.0, "rescale": False},
+            {"divergence": "reverse_kl", "temperature": 3.0},
+            {"divergence": "skew_kl", "beta": 0.125},
+            {"divergence": "tv"},
+        ),
+        inputs=FEW,
+        edges=EDGES,
+        differentiable=(0, 1),
+        reference=Torch(divergence),
+        mistakes=(
+            row(
+                "distillation_loss-divergence",
+                lambda: jaxloss.distillation_loss(f(4, 3), f(4, 3), divergence="jsd"),
+                ValueError,
+                "`divergence` is 'jsd'; it must be 'kl', 'reverse_kl', 'js', 'skew_kl' or 'tv'.",
+            ),
+            *(
+                row(
+                    f"distillation_loss-js_beta={beta}",
+                    lambda beta=beta: jaxloss.distillation_loss(f(4, 3), f(4, 3), divergence="js", beta=beta),
+                    ValueError,
+                    f"`beta` is {beta}, but must be above 0 and below 1",
+                    'use divergence="kl"',
+                )
+                for beta in (0.0, 1.0)
+            ),
+            row(
+                "distillation_loss-beta",
+                lambda: jaxloss.distillation_loss(f(4, 3), f(4, 3), divergence="skew_kl", beta=1.5),
+                ValueError,
+                "`beta` is 1.5, but must be at least 0 and at most 1.",
+            ),
+            row(
+                "distillation_loss-temperature",
+                lambda: jaxloss.distillation_loss(f(4, 3), f(4, 3), temperature=0.0),
+                ValueError,
+                "`temperature` is 0.0, but must be above 0.",
+            ),
+            row(
+                "distillation_loss-classes",
+                lambda: jaxloss.distillation_loss(f(4, 3), f(4, 2)),
+                ValueError,
+                "`teacher_logits` has shape (4, 2), but `logits` has shape (4, 3)",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.LinearDistillationLoss,
+        hidden_and_kernels,
+        element="distribution",
+        options=(
+            {"chunk_size": 2},
+            {"divergence": "js", "beta": 0.25, "temperature": 2.0, "bias": head_bias, "teacher_bias": head_bias},
+            {"divergence": "reverse_kl", "temperature": 3.0, "rescale": False, "logit_softcap": 2.0, "chunk_size": 3},
+            {"divergence": "skew_kl", "beta": 0.125, "chunk_size": 1},
+            {"divergence": "tv"},
+        ),
+        inputs={name: FEW[name] for name in ("batched", "unbatched", "tiny", "large", "extra")},
+        differentiable=(0, 1, 2, 3),
+        reference=Torch(linear_divergence),
+        shared=(1, 3),
+        float32_losses=True,
+        mistakes=(
+            row(
+                "linear_distillation_loss-classes",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(4, 2), f(2, 5)),
+                ValueError,
+                "`kernel` has shape (2, 3) and `teacher_kernel` (2, 5), but they must be (width, classes) with",
+            ),
+            row(
+                "linear_distillation_loss-tokens",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(3, 2), f(2, 3)),
+                ValueError,
+                "`teacher_hidden` has shape (3, 2), but `hidden` (4, 2) has the tokens (4,).",
+            ),
+            row(
+                "linear_distillation_loss-teacher_width",
+                lambda: jaxloss.linear_distillation_loss(f(4, 2), f(2, 3), f(4, 5), f(3, 5)),
+                ValueError,
+                "`teacher_kernel` has shape (3, 5), but for `teacher_hidden` (4, 5) it must be (width, classes)",
+                "use `teacher_kernel.T`",
+            ),
+        ),
+    ),
+]
