@@ -15,8 +15,10 @@ from jaxloss._core.types import Values
 def log_cosh(x: Values) -> Values:
     """log(cosh(x)), with the derivative tanh(x)."""
     size = jnp.abs(x)
-    # The hyperbolic sine keeps the digits of a small error. The other form does not overflow for a large error.
-    near = jnp.log1p(2 * jnp.square(jnp.sinh(jnp.minimum(size, 1.0) / 2)))
+    # cosh(x) - 1 is half of g^2 / (1 + g) with g = e^x - 1, which keeps the digits of a small error. The other form
+    # does not overflow for a large error.
+    growth = jnp.expm1(jnp.minimum(size, 1.0))
+    near = jnp.log1p(jnp.square(growth) / (2 * (1 + growth)))
     return jnp.where(size < 1, near, size - math.log(2) + jnp.log1p(jnp.exp(-2 * size)))
 
 

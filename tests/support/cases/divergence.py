@@ -62,7 +62,7 @@ CASES = [
                 points.log_probs_and_probs,
                 inputs.log_probs_and_probs,
                 differentiable=(0, 1),
-                ulps=(16, 16),
+                ulps=(4, 4),
             ),
         ),
     ),

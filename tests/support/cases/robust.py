@@ -66,7 +66,7 @@ def robust_case(
     options: tuple[dict[str, float], ...],
     mistakes: tuple[Any, ...] = (),
     # The error is rounded before a curve amplifies it.
-    ulps: tuple[float, float] = (10, 10),
+    ulps: tuple[float, float] = (8, 10),
 ) -> Case:
     formula = getattr(gold_robust, loss.fn.__name__)
     return Case(
@@ -120,7 +120,7 @@ CASES = [
         ({}, {"scale": 2.0}),
         (out_of_range(jaxloss.welsch_loss, scale=0),),
         # An exponential loses a unit for each unit of its exponent.
-        ulps=(10, 20),
+        ulps=(8, 20),
     ),
     robust_case(
         jaxloss.TukeyBiweightLoss,
