@@ -13,13 +13,6 @@ from jaxloss._core.pytree import static
 from jaxloss._core.regions import Absent, Activation, Pixels, pixels, reduce_regions
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Values, Weight
 
-__all__ = [
-    "LovaszHingeLoss",
-    "LovaszSoftmaxLoss",
-    "lovasz_hinge_loss",
-    "lovasz_softmax_loss",
-]
-
 
 @program()
 def lovasz_hinge_loss(
