@@ -257,9 +257,9 @@ def cosent_loss(
     Source: Huang et al., "CoSENT: Consistent Sentence Embedding via Similarity Ranking", 2024.
     """
     lists = Lists.of(scores, targets, where)
+    lists = lists._replace(scores=lists.scores * jnp.asarray(scale, lists.scores.dtype))
     scores, targets = lists.sorted_by_target()
     kept, axis = ~jnp.sort(~lists.keep, -1), scores.ndim - 1
-    scores = jnp.where(kept, scores * jnp.asarray(scale, scores.dtype), scores)
     low = jnp.full((*scores.shape[:-1], 1), lowest(scores.dtype), scores.dtype)
     following = jnp.concatenate([lax.cumlogsumexp(scores, axis, reverse=True), low], -1)
     # The items that are worse than an item begin where the run of targets equal to its own ends.

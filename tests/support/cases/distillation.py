@@ -117,7 +117,8 @@ CASES = [
             {"divergence": "skew_kl", "beta": 0.125, "chunk_size": 1},
             {"divergence": "tv"},
         ),
-        inputs={name: FEW[name] for name in ("batched", "unbatched", "tiny", "large", "extra")},
+        # Not "large": a rounding of float32 logits of size 100 is multiplied by hidden states of size 30.
+        inputs={name: FEW[name] for name in ("batched", "unbatched", "tiny", "extra")},
         differentiable=(0, 1, 2, 3),
         reference=Torch(linear_divergence),
         shared=(1, 3),
