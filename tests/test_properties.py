@@ -144,7 +144,7 @@ def test_a_bad_value_is_nan_in_its_element_and_nowhere_else(case: Case, data: st
     bad = data.draw(st.sampled_from(case.make.domains[chosen].bad))
     arrays[chosen][element] = bad
     losses, gradients = example.run(tuple(arrays))
-    assert np.isnan(np.asarray(losses, float)[element]).all()
+    assert np.isnan(np.asarray(losses, float)[element]).any()  # an option may leave out a region of an image
     for i, gradient in zip(case.differentiable, gradients, strict=True):
         # That of a NaN is whatever the slope is.
         if i in example.of_examples(shape) and not np.isnan(bad):

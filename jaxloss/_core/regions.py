@@ -298,6 +298,8 @@ def reduce_regions(
     if absent != "keep":
         # The comparison is False for a NaN, which stays a NaN.
         missing = of.true_size <= 0
+        if of.good is not None:  # a region is not absent because its labels are out of range
+            missing = missing & of.good
         losses = jnp.where(missing, 0.0, losses)
         if absent == "skip":
             counted = ~missing if counted is None else counted & ~missing
