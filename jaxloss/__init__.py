@@ -14,11 +14,13 @@ from jaxloss._losses import (
     detection,
     divergence,
     embedding,
+    images,
     imbalance,
     likelihood,
     linear,
     margin,
     noise,
+    ordinal,
     policy,
     preference,
     regression,
@@ -31,11 +33,13 @@ from jaxloss._losses.classification import *
 from jaxloss._losses.detection import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
+from jaxloss._losses.images import *
 from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
+from jaxloss._losses.ordinal import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
@@ -51,11 +55,13 @@ __all__ += classification.__all__
 __all__ += detection.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
+__all__ += images.__all__
 __all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += noise.__all__
+__all__ += ordinal.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += regression.__all__

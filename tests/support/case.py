@@ -53,6 +53,8 @@ class Case:
     """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
     true_gradient: bool = True
     """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
+    required: Options = field(default_factory=dict)
+    """Options that a call needs where it has no others: the inputs do not fit the defaults."""
     constants: tuple[str, ...] = ()
     """Options that are constants by definition: numbers whose gradient is 0."""
 

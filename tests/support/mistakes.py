@@ -1,5 +1,6 @@
 """Rows of mistakes: how one is written, and the mistakes that many losses can meet."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,8 +74,9 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
     arrays = dict(zip(inspect.signature(case.loss.fn).parameters, made, strict=False))
     kinds = [[array.dtype.kind for array in other.arrays()] for other in cases if other.loss is case.loss]
     two_kinds = tuple(name for name, *seen in zip(arrays, *kinds, strict=True) if len(set(seen)) > 1)
-    shape = jax.eval_shape(case.loss(reduction="none"), *made).shape
-    return Right(case.loss.fn, arrays, shape, two_kinds)
+    shape = jax.eval_shape(case.loss(**case.required, reduction="none"), *made).shape
+    fn = functools.update_wrapper(functools.partial(case.loss.fn, **case.required), case.loss.fn)
+    return Right(fn if case.required else case.loss.fn, arrays, shape, two_kinds)
 
 
 def common_mistakes(cases: list["Case"]) -> list[Any]:
