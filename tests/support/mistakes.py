@@ -249,7 +249,7 @@ def object_mistakes(case: "Case", call: Right) -> list[Any]:
         # The options are checked where they are used: a loss may hold placeholders.
         row(
             f"{name}-unknown_reduction",
-            lambda: loss(reduction="average")(*call.but()),
+            lambda: loss(**case.required, reduction="average")(*call.but()),
             ValueError,
             "`reduction` is 'average'",
         ),
