@@ -18,11 +18,13 @@ from jaxloss._losses import (
     divergence,
     embedding,
     forecast,
+    images,
     imbalance,
     likelihood,
     linear,
     margin,
     noise,
+    ordinal,
     policy,
     preference,
     ranking,
@@ -44,11 +46,13 @@ from jaxloss._losses.distributions import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
 from jaxloss._losses.forecast import *
+from jaxloss._losses.images import *
 from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
+from jaxloss._losses.ordinal import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.ranking import *
@@ -66,28 +70,30 @@ __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction"
 __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
-__all__ += detection.__all__
 __all__ += counts.__all__
-__all__ += distributions.__all__
+__all__ += detection.__all__
 __all__ += distillation.__all__
+__all__ += distributions.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += forecast.__all__
+__all__ += images.__all__
 __all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += noise.__all__
+__all__ += ordinal.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += ranking.__all__
 __all__ += regression.__all__
 __all__ += robust.__all__
+__all__ += scores.__all__
 __all__ += segmentation.__all__
 __all__ += sequence.__all__
-__all__ += tokens.__all__
-__all__ += scores.__all__
 __all__ += survival.__all__
+__all__ += tokens.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:

@@ -1,15 +1,17 @@
 """Losses of classification: one class out of many for each example."""
 
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxloss._core.arguments import Number, floating, has_axis
+from jaxloss._core.arguments import Number, filled, floating, has_axis
+from jaxloss._core.autodiff import custom_jvp, nan_unless
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import expect, log_probabilities
 from jaxloss._core.dtypes import accumulator
-from jaxloss._core.elementwise import times
+from jaxloss._core.elementwise import hinge, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -19,7 +21,15 @@ from jaxloss._ops.cross_entropy import log_softmax as log_softmax_op
 from jaxloss._ops.cross_entropy import row_losses
 from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
 
-__all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "log_softmax", "nll_loss"]
+__all__ = [
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "SparsemaxLoss",
+    "cross_entropy",
+    "log_softmax",
+    "nll_loss",
+    "sparsemax_loss",
+]
 
 
 @program("weight", integers=("targets",), label_smoothing=Number(at_least=0, at_most=1, off=0), z_loss=Number(off=0))
@@ -225,3 +235,104 @@ class NLLLoss(Loss, fn=nll_loss):
     ignore_index: int = static(-100)
     axis: int = static(-1)
     reduction: Reduction = static("mean")
+
+
+@program(integers=("targets",))
+def sparsemax_loss(
+    logits: Float[ArrayLike, "..."],
+    targets: Real[ArrayLike, "..."],
+    *,
+    ignore_index: int = -100,
+    axis: int = -1,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Sparsemax loss: the cross-entropy of a softmax that gives unlikely classes the probability 0.
+
+    $$ \ell = \tfrac12 \sum_{c \in S} (x_c^2 - \tau^2) - \sum_c t_c x_c + \tfrac12 \sum_c t_c^2, \qquad
+       p_c = \max(x_c - \tau, 0), \quad S = \{c : p_c > 0\} $$
+
+    The threshold $\tau$ makes the probabilities add up to 1. The gradient is $p - t$. The loss is 0 where the label's
+    logit is larger than all others by 1 or more.
+
+    Args:
+        logits: Scores, shape (N..., C).
+        targets: Class numbers, shape (N...), integers; or probabilities, shape (N..., C), floating.
+        ignore_index: Examples with this class number are masked. See [`cross_entropy`][jaxloss.cross_entropy].
+        axis: The class axis of `logits`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of shape (N...). A label out of range makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: Shapes do not match, or the class axis is empty.
+        TypeError: The logits are not real and floating, or the targets are neither integers nor floating.
+
+    Examples:
+        >>> print(jaxloss.sparsemax_loss(jnp.array([[1.5, 0.0], [0.0, 0.0]]), jnp.array([0, 0])))  # 0 and 1/4
+        0.125
+
+    Source: Martins and Astudillo, "From Softmax to Sparsemax", 2016.
+    """
+    logits, targets = floating("logits", logits), jnp.asarray(targets)
+    classes, dtype = ClassAxis(has_axis("logits", logits, axis)), logits.dtype
+    scores = logits.astype(accumulator(dtype))
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        soft = Probabilities.of(targets, logits, classes, where, ignore_index)
+        dtype, keep, mass = jnp.result_type(logits, targets), soft.keep, soft.values.astype(scores.dtype)
+        valid = jnp.max(-mass, classes.number, keepdims=True) <= 0
+    else:
+        label = labels(targets, logits, classes, where, ignore_index=ignore_index)
+        mass, keep, valid = label.matches(logits, classes).astype(scores.dtype), label.keep, label.in_range
+    losses = nan_unless(valid, _sparsemax_loss(filled(scores, keep, 0.0), mass, classes))
+    return reduce_rows(losses, classes.number, keep, None, dtype, reduction, sample_weight)
+
+
+class SparsemaxLoss(Loss, fn=sparsemax_loss):
+    """Option object of [`sparsemax_loss`][jaxloss.sparsemax_loss]."""
+
+    ignore_index: int = static(-100)
+    axis: int = static(-1)
+    reduction: Reduction = static("mean")
+
+
+@custom_jvp(2)
+def _sparsemax_loss(scores: Values, mass: Values, axis: ClassAxis) -> Values:
+    """The loss of each row as a sum of squares and of scores below the threshold.
+
+    The terms of the definition are large where the scores are, and cancel. These are not, and are never negative.
+    """
+    threshold = _sparsemax_threshold(scores, axis)
+    probabilities = hinge(scores - threshold)
+    below = axis.sum(times(mass, hinge(threshold - scores)))
+    # It is 0 for probabilities. The definition has it for other targets too.
+    excess = threshold * (axis.sum(mass) - 1)
+    return axis.sum((mass - probabilities) ** 2) / 2 + below - excess
+
+
+@_sparsemax_loss.defjvp
+def _sparsemax_loss_jvp(
+    axis: ClassAxis, primals: tuple[Values, Values], tangents: tuple[Values, Values]
+) -> tuple[Values, Values]:
+    # The threshold's derivative cancels in the first order.
+    scores, mass = primals
+    probabilities = hinge(scores - _sparsemax_threshold(scores, axis))
+    slopes = (probabilities - mass) * tangents[0] + tangents[1] * (mass - scores)
+    return _sparsemax_loss(scores, mass, axis), axis.sum(slopes)
+
+
+def _sparsemax_threshold(scores: Values, axis: ClassAxis) -> Values:
+    """The number at which the scores above it exceed it by 1 in total."""
+    shifted = scores - axis.largest(scores)
+    ordered = -jnp.sort(-lax.stop_gradient(shifted), axis.number)
+    rank = 1 + lax.broadcasted_iota(scores.dtype, scores.shape, axis.number)
+    # In descending order the classes with a positive probability come first.
+    first = 1 + rank * ordered > jnp.cumsum(ordered, axis.number)
+    count = jnp.sum(first, axis.number, keepdims=True, dtype=scores.dtype)
+    least = jnp.min(jnp.where(first, ordered, 0.0), axis.number, keepdims=True)
+    total = axis.sum(jnp.where(shifted >= least, shifted, 0.0))
+    return axis.largest(scores) + (total - 1) / count

@@ -1,11 +1,13 @@
 """Losses of detectors: a yes-or-no score for each place. Few of the answers are yes."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-from jaxloss._core.arguments import Number, is_off, paired
+from jaxloss._core.arguments import Number, filled, floats, has_axis, is_off, mask, paired
 from jaxloss._core.autodiff import nan_unless
-from jaxloss._core.domains import PROBABILITY, within
+from jaxloss._core.class_axis import ClassAxis
+from jaxloss._core.domains import PROBABILITY, Domain, within
 from jaxloss._core.elementwise import absolute, clamp_max, hinge, power, sigmoid, softplus, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -13,13 +15,17 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._losses.binary import binary_nll
+from jaxloss._ops.cross_entropy import row_losses
+from jaxloss._ops.cross_entropy.problem import Options, Probabilities
 
 __all__ = [
     "AsymmetricLoss",
+    "DistributionFocalLoss",
     "QualityFocalLoss",
     "SigmoidFocalLoss",
     "VarifocalLoss",
     "asymmetric_loss",
+    "distribution_focal_loss",
     "quality_focal_loss",
     "sigmoid_focal_loss",
     "varifocal_loss",
@@ -278,4 +284,71 @@ class QualityFocalLoss(Loss, fn=quality_focal_loss):
     """Option object of [`quality_focal_loss`][jaxloss.quality_focal_loss]."""
 
     beta: Scalar = 2.0
+    reduction: Reduction = static("mean")
+
+
+@program()
+def distribution_focal_loss(
+    logits: Float[ArrayLike, "..."],
+    targets: Shaped[ArrayLike, "..."],
+    *,
+    axis: int = -1,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Distribution focal loss: a coordinate predicted as a distribution over the whole numbers.
+
+    $$ \ell = -(l + 1 - y) \log p_l - (y - l) \log p_{l+1}, \qquad l = \min(\lfloor y \rfloor, n - 1) $$
+
+    It is the cross-entropy of the two whole numbers on each side of the coordinate. The predicted coordinate is the
+    mean of the distribution.
+
+    Args:
+        logits: Unnormalised log-probabilities of the numbers 0 to n, shape (N..., n + 1).
+        targets: Coordinates $y$ in [0, n], shape (N...), in units of the distance between two whole numbers.
+        axis: The axis of `logits` that holds the numbers.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the coordinates that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each coordinate. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of shape (N...). A coordinate outside [0, n] makes its loss and gradient NaN.
+
+    Raises:
+        ValueError: Shapes do not match, or the axis is empty.
+        TypeError: The logits are not real and floating.
+
+    Examples:
+        >>> print(f"{jaxloss.distribution_focal_loss(jnp.zeros((1, 4)), jnp.array([1.25])):.4f}")  # log(4)
+        1.3863
+
+    Source: Li et al., "Generalized Focal Loss", 2020.
+    """
+    (logits, targets), dtype = floats(logits=logits, targets=targets)
+    classes = ClassAxis(has_axis("logits", logits, axis))
+    shape = logits.shape[: classes.number] + logits.shape[classes.number + 1 :]
+    if targets.shape != shape:
+        raise ValueError(
+            f"`targets` has shape {targets.shape}, but `logits` {logits.shape} without its axis {classes.number} is "
+            f"{shape}."
+        )
+    keep = mask(where, shape)
+    keep = None if keep is None else jnp.expand_dims(keep, classes.number)
+    coordinates = filled(jnp.expand_dims(targets, classes.number), keep, 0.0)
+    largest = logits.shape[classes.number] - 1
+    in_range = within(Domain(f"in [0, {largest}]", lambda y: (y >= 0) & (y <= largest)), targets=coordinates)
+    # The largest coordinate has a whole number on its left alone: it shares the last interval.
+    left = jnp.minimum(jnp.floor(lax.stop_gradient(coordinates)), largest - 1)
+    numbers = lax.broadcasted_iota(logits.dtype, logits.shape, classes.number)
+    shares = jnp.where(numbers == left, left + 1 - coordinates, jnp.where(numbers == left + 1, coordinates - left, 0.0))
+    rows = row_losses(logits, Probabilities(filled(shares, keep, 0.0), keep), Options(), classes)
+    losses = jnp.squeeze(nan_unless(in_range, rows.losses), classes.number)
+    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+
+
+class DistributionFocalLoss(Loss, fn=distribution_focal_loss):
+    """Option object of [`distribution_focal_loss`][jaxloss.distribution_focal_loss]."""
+
+    axis: int = static(-1)
     reduction: Reduction = static("mean")

@@ -59,6 +59,8 @@ class Case:
     """Whether the gradient is the value's derivative. It is not where a factor that depends on an input is constant."""
     real: tuple[str, ...] = ()
     """Names of the inputs that may have any real dtype, booleans too."""
+    required: Options = field(default_factory=dict)
+    """Options that a call needs where it has no others: the inputs do not fit the defaults."""
     constants: tuple[str, ...] = ()
     """Options that are constants by definition: numbers whose gradient is 0."""
 

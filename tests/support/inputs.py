@@ -42,7 +42,8 @@ LABEL = Domain((), (-1, 10**6))
 LABEL_LIST = Domain((), (-2, 10**6))
 LENGTH = Domain((), (-1, 10**6))
 SIGN = WEIGHTS = SEQUENCE = Domain((), ())
-BOX = Domain((), (np.nan,))
+BOX = IMAGE = Domain((), (np.nan,))
+COORDINATE = Domain((0.0, 0.5, 1.0), (-0.5, 1e4, np.nan))
 
 Make = Callable[[np.random.Generator, Inputs], Arrays]
 
@@ -182,6 +183,29 @@ def scores_and_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return normal(rng, (*inputs.shape, inputs.size), inputs.scale), np.asarray(
         rng.integers(0, inputs.size, inputs.shape)
     )
+
+
+@takes(REAL, LABEL)
+def thresholds_and_grades(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    grades = np.asarray(rng.integers(0, inputs.size + 1, inputs.shape))
+    return normal(rng, (*inputs.shape, inputs.size), inputs.scale), grades
+
+
+@takes(REAL, COORDINATE)
+def logits_and_coordinates(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    coordinates = np.asarray(rng.uniform(0, inputs.size - 1, inputs.shape))
+    return normal(rng, (*inputs.shape, inputs.size), inputs.scale), coordinates
+
+
+@takes(IMAGE, IMAGE)
+def two_images(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    first, second = (rng.uniform(0, 1, (*inputs.shape, 12, 11, 2)) for _ in range(2))
+    return first, (first + second) / 2
+
+
+@takes(IMAGE)
+def one_image(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    return (rng.uniform(0, 1, (*inputs.shape, 4, 3, 2)),)
 
 
 @takes(REAL, MASS)

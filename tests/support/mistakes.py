@@ -1,5 +1,6 @@
 """Rows of mistakes: how one is written, and the mistakes that many losses can meet."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,8 +79,9 @@ def right(case: "Case", cases: Iterable["Case"]) -> Right:
     kinds = [[array.dtype.kind for array in other.arrays()] for other in cases if other.loss is case.loss]
     # Not strict: the last array of a loss may be optional, and some of its Cases leave it out.
     two_kinds = tuple(name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1)
-    shape = jax.eval_shape(case.loss(reduction="none"), *made).shape
-    return Right(case.loss.fn, arrays, shape, case.kept(shape), two_kinds, case.real)
+    shape = jax.eval_shape(case.loss(**case.required, reduction="none"), *made).shape
+    fn = functools.update_wrapper(functools.partial(case.loss.fn, **case.required), case.loss.fn)
+    return Right(fn if case.required else case.loss.fn, arrays, shape, case.kept(shape), two_kinds, case.real)
 
 
 def common_mistakes(cases: list["Case"]) -> list[Any]:
@@ -253,7 +255,7 @@ def object_mistakes(case: "Case", call: Right) -> list[Any]:
         # The options are checked where they are used: a loss may hold placeholders.
         row(
             f"{name}-unknown_reduction",
-            lambda: loss(reduction="average")(*call.but()),
+            lambda: loss(**case.required, reduction="average")(*call.but()),
             ValueError,
             "`reduction` is 'average'",
         ),

@@ -3,6 +3,7 @@
 `fixtures/make.py` alone runs them.
 """
 
+import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -87,3 +88,113 @@ def smoothed_binary(functional: ModuleType, arrays: tuple[Tensor, ...], reductio
     smoothing = options.pop("label_smoothing", 0.0)
     targets = (1 - smoothing) * targets + smoothing / 2
     return functional.binary_cross_entropy_with_logits(logits, targets, reduction=reduction, **options)
+
+
+def distribution_focal(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    logits, targets = arrays
+    left = targets.detach().floor().clamp(max=logits.shape[-1] - 2)
+    log_probs = functional.log_softmax(logits, -1)
+
+    def at(number: Tensor) -> Tensor:
+        return log_probs.gather(-1, number.long()[..., None])[..., 0]
+
+    return reduced(-(left + 1 - targets) * at(left) - (targets - left) * at(left + 1), reduction)
+
+
+def sparsemax(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    """The definition of the paper."""
+    logits, targets = arrays
+    keep = None
+    if not targets.is_floating_point():
+        keep = targets != options.get("ignore_index", -100)
+        targets = functional.one_hot(targets.where(keep, 0), logits.shape[-1]).to(logits.dtype)
+    ordered, _ = logits.detach().sort(-1, descending=True)
+    rank = logits.new_ones(logits.shape[-1]).cumsum(0)
+    last = (1 + rank * ordered > ordered.cumsum(-1)).sum(-1, keepdim=True)
+    inside = logits >= ordered.gather(-1, last - 1)
+    threshold = ((logits * inside).sum(-1, keepdim=True) - 1) / last
+    losses = ((logits**2 - threshold**2) * inside + targets**2).sum(-1) / 2 - (targets * logits).sum(-1)
+    return reduced(losses if keep is None else losses * keep, reduction, keep)
+
+
+def coral(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    """The loss of coral-pytorch, whose levels are given."""
+    from coral_pytorch.losses import coral_loss
+
+    logits, grades = arrays
+    thresholds = logits.shape[-1]
+    levels = (grades[..., None] > grades.new_ones(thresholds).cumsum(0) - 1).to(logits.dtype)
+    losses = coral_loss(
+        logits.reshape(-1, thresholds),
+        levels.reshape(-1, thresholds),
+        importance_weights=options.get("weight"),
+        reduction=None,
+    )
+    return reduced(losses.reshape(grades.shape), reduction)
+
+
+def corn(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    """The mean is that of coral-pytorch, which has no other reduction."""
+    from coral_pytorch.losses import corn_loss
+
+    logits, grades = arrays
+    if reduction == "mean":
+        return corn_loss(logits.reshape(-1, logits.shape[-1]), grades.reshape(-1), logits.shape[-1] + 1)
+    task = grades.new_ones(logits.shape[-1]).cumsum(0) - 1
+    above = (grades[..., None] > task).to(logits.dtype)
+    nll = functional.binary_cross_entropy_with_logits(logits, above, reduction="none")
+    return reduced((nll * (grades[..., None] >= task)).sum(-1), reduction)
+
+
+def _window(options: Options, like: Tensor) -> Tensor:
+    size = options.get("window_size", 11)
+    distance = like.new_ones(size).cumsum(0) - (size + 1) / 2
+    window = (-(distance**2) / (2 * options.get("window_sigma", 1.5) ** 2)).exp()
+    return window / window.sum()
+
+
+def _package_ssim(name: str, arrays: tuple[Tensor, ...], reduction: str, **options: Any) -> Tensor:
+    """A function of pytorch-msssim, with the channels last, and in any number of batch axes."""
+    import pytorch_msssim
+
+    first, second = (array.reshape(-1, *array.shape[-3:]).movedim(-1, 1) for array in arrays)
+    similarity = getattr(pytorch_msssim, name)(first, second, size_average=False, **options)
+    return reduced(1 - similarity.reshape(arrays[0].shape[:-3]), reduction)
+
+
+def ssim(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    return _package_ssim("ssim", arrays, reduction, **_spelled(options, arrays))
+
+
+def ms_ssim(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    module = importlib.import_module("pytorch_msssim.ssim")  # the package has a function of this name
+    given = _spelled(options, arrays)
+    weights = options["scale_weights"]
+    first, second = (array.reshape(-1, *array.shape[-3:]).movedim(-1, 1) for array in arrays)
+    factors: list[Tensor] = []
+    for number, weight in enumerate(weights):
+        # The package refuses images below 160 pixels. The two steps of its scales do not.
+        whole, structure = module._ssim(first, second, given["data_range"], given["win"], False, given["K"])
+        last = number == len(weights) - 1
+        factors.append((whole if last else structure).relu() ** weight)
+        first, second = functional.avg_pool2d(first, 2), functional.avg_pool2d(second, 2)
+    similarity = factors[0] * factors[1]
+    return reduced(1 - similarity.mean(-1).reshape(arrays[0].shape[:-3]), reduction)
+
+
+def _spelled(options: Options, arrays: tuple[Tensor, ...]) -> Options:
+    """The options of pytorch-msssim. Its own window is in float32, so that it is given one."""
+    channels = arrays[0].shape[-1]
+    window = _window(options, arrays[0]).repeat(channels, 1, 1, 1)
+    return {
+        "data_range": options.get("data_range", 1.0),
+        "win": window,
+        "K": (options.get("k1", 0.01), options.get("k2", 0.03)),
+    }
+
+
+def total_variation(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    (images,) = arrays
+    over = "mean" if options.get("normalize") else "sum"
+    losses = sum(getattr(images.diff(dim=axis).abs(), over)((-3, -2, -1)) for axis in (-3, -2))
+    return reduced(losses, reduction)

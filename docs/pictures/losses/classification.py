@@ -29,4 +29,11 @@ PICTURES: dict[str, Picture] = {
             ),
         },
     ),
+    "sparsemax_loss": Curves(
+        "logit of the true class, two others at 0",
+        (-3, 3),
+        (0, 4),
+        (-1.4, 0.2),
+        {"sparsemax": true_class(jaxloss.sparsemax_loss, 3), "softmax": true_class(jaxloss.cross_entropy, 3)},
+    ),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from kinds import Curves, OfNumber, Picture
 
 import jaxloss
@@ -40,5 +41,15 @@ PICTURES: dict[str, Picture] = {
         (0, 3),
         (-1.2, 1.2),
         {f"target {target:g}": at(jaxloss.quality_focal_loss, target) for target in (0.9, 0.5, 0.0)},
+    ),
+    "distribution_focal_loss": Curves(
+        "logit of 1, where that of 0 is 0",
+        (-6, 6),
+        (0, 6),
+        (-1.2, 1.2),
+        {
+            f"y={y:g}": lambda x, y=y: jaxloss.distribution_focal_loss(jnp.stack([0 * x, x]), jnp.array(y))
+            for y in (0.1, 0.5, 0.9)
+        },
     ),
 }

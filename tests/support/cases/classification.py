@@ -3,6 +3,7 @@
 import gold
 import inputs
 import points
+import torch_formulas
 from case import Case
 from inputs import INF, LOGITS, MANY_EXAMPLES, class_weight, classes_first, nll_classes_first
 from measured import Measured
@@ -161,5 +162,24 @@ CASES = [
             ),
         ),
         mistakes=(*class_axis(jaxloss.nll_loss, "log_probs"), complex_weight(jaxloss.nll_loss, i(4))),
+    ),
+    Case(
+        jaxloss.SparsemaxLoss,
+        inputs.logits_and_labels,
+        element="example",
+        inputs={name: MANY_EXAMPLES[name] for name in ("batched", "single", "tiny", "large", "extra")},
+        edges=([[2.0, 0, 0], [0.5, 0.25, 0], [1, 2, 3]], [0, 1, -100]),
+        reference=Torch(torch_formulas.sparsemax),
+        mistakes=tuple(each for each in class_axis(jaxloss.sparsemax_loss, "logits") if "weight" not in str(each.id)),
+    ),
+    Case(
+        jaxloss.SparsemaxLoss,
+        inputs.logits_and_soft_labels,
+        element="example",
+        variant="probabilities",
+        inputs={name: MANY_EXAMPLES[name] for name in ("batched", "tiny", "extra")},
+        differentiable=(0, 1),
+        reference=Torch(torch_formulas.sparsemax),
+        never_negative=False,
     ),
 ]

@@ -68,4 +68,21 @@ CASES = [
         reference=Torch(torch_formulas.quality_focal),
         accuracy=(Measured(gold_classes.quality_focal_loss, **SCORES),),
     ),
+    Case(
+        jaxloss.DistributionFocalLoss,
+        inputs.logits_and_coordinates,
+        element="coordinate",
+        inputs={name: inputs.MANY_EXAMPLES[name] for name in ("batched", "unbatched", "tiny", "large", "extra")},
+        edges=([[0.0, 0, 0], [30, -30, 0], [1, 2, 3]], [0.0, 2, 1]),
+        differentiable=(0, 1),
+        reference=Torch(torch_formulas.distribution_focal),
+        mistakes=(
+            row(
+                "distribution_focal_loss-shape",
+                lambda: jaxloss.distribution_focal_loss(f(4, 3), f(4, 1)),
+                ValueError,
+                "`targets` has shape (4, 1), but `logits` (4, 3) without its axis 1 is (4,).",
+            ),
+        ),
+    ),
 ]
