@@ -87,7 +87,7 @@ def _total_and_gradient(
 def chunk_rows(problem: Problem, tuning: Tuning) -> int:
     """The default rows of a chunk on a platform. For a symbolic number of classes it is that of very many classes."""
     logits = math.prod(problem.shared.kernel.shape[1:])
-    return tuning.chunk_rows(logits if is_known(logits) else 2**31)
+    return tuning.chunk_rows(max(logits, 1) if is_known(logits) else 2**31)
 
 
 def _chunks(problem: Problem, chunk_size: int | None, tuning: Tuning) -> Chunks:
