@@ -25,17 +25,19 @@ class Directions(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Values) -> "Directions":
-        """Divide each vector by a power of 2 near its largest component, so that no product leaves the range."""
+        """Multiply each vector by a power of 2 that takes its largest component near 1, so that products are finite."""
         if vectors.size == 0:
             return cls.as_they_are(vectors)
         dtype = accumulator(vectors.dtype)
         largest = lax.stop_gradient(jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True))
-        # A power of 2 and its inverse are normal numbers in the vectors' dtype, so that the division is exact.
+        # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
+        # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
         tiny = limits(vectors.dtype).tiny
-        vectors = vectors / _power_of_2(jnp.clip(largest, tiny, 1 / tiny)).astype(vectors.dtype)
+        least = max(tiny, limits(dtype).tiny ** 0.5)
+        vectors = vectors * _power_of_2(1 / jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
         squares = jnp.sum(jnp.square(vectors.astype(dtype)), -1)
         zero = squares == 0
-        return cls(vectors, jnp.where(zero, 0.0, lax.rsqrt(jnp.where(zero, 1.0, squares))))
+        return cls(vectors, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
 
     @classmethod
     def as_they_are(cls, vectors: Values) -> "Directions":

@@ -77,6 +77,10 @@ class Pool(NamedTuple):
         first = 0 if axis_name is None else count * lax.axis_index(axis_name)
         return cls(Shared(vectors.T, parameters, ClassAxis(1)), first)
 
+    def numbers(self, count: int) -> Integer[Array, "count"]:
+        """The numbers of this device's first candidates among those of all devices."""
+        return self.first + jnp.arange(count, dtype=jnp.int32)
+
 
 def gathered(tree: T, axis_name: AxisName | None) -> T:
     """The arrays of all devices of a mesh axis, one device after the other. Numbers stay as they are."""
@@ -122,7 +126,7 @@ def anchors(
     own = jnp.where(keep, signed(own), 0)
     known = within(Domain(f"a number from 0 to {count - 1}", lambda n: (n >= 0) & (n < count)), targets=own)
     inverse_norm = nan_unless(known | ~keep, directions.inverse_norm)
-    own = jnp.where(known, own, 0)
+    own = jnp.where(known, own, 0).astype(jnp.int32)
     group = None if candidates.group is None else jnp.take(candidates.group, own, mode="clip")
     return Rows(directions.vectors, Anchors(inverse_norm, own, itself, group), keep)
 
@@ -232,4 +236,4 @@ def _negatives(
 def _numbers(product: Values, axis: ClassAxis) -> Integer[Array, "1 candidates"]:
     """The numbers of the candidates among those of all devices."""
     count = product.shape[axis.number]
-    return axis.first_class(count) + jnp.arange(count)[None]
+    return axis.first_class(count) + jnp.arange(count, dtype=jnp.int32)[None]
