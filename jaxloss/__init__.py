@@ -11,6 +11,7 @@ from jaxloss._losses import (
     binary,
     boxes,
     classification,
+    contrastive,
     counts,
     detection,
     distillation,
@@ -39,6 +40,7 @@ from jaxloss._losses import (
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
+from jaxloss._losses.contrastive import *
 from jaxloss._losses.counts import *
 from jaxloss._losses.detection import *
 from jaxloss._losses.distillation import *
@@ -70,6 +72,7 @@ __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction"
 __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
+__all__ += contrastive.__all__
 __all__ += counts.__all__
 __all__ += detection.__all__
 __all__ += distillation.__all__

@@ -35,12 +35,12 @@ class ClassAxis:
         """The mean over all classes, of numbers whose sum may overflow: each is divided before the sum."""
         return self.sum(values * (1 / self.class_count(values.shape[self.number])))
 
-    def largest(self, values: AnyArray) -> AnyArray:
-        """The largest value over all classes, without a derivative.
+    def largest(self, values: AnyArray, initial: float | None = None) -> AnyArray:
+        """The largest value over all classes, or `initial` if it is larger, without a derivative.
 
         The losses subtract it only to keep exponentials in range. Their results do not depend on it.
         """
-        largest = lax.stop_gradient(jnp.max(values, self.number, keepdims=True))
+        largest = lax.stop_gradient(jnp.max(values, self.number, keepdims=True, initial=initial))
         return largest if self.mesh is None else lax.pmax(largest, self.mesh)
 
     def all_reduce(self, values: AnyArray) -> AnyArray:

@@ -163,10 +163,9 @@ def labels(
             f"{wanted}{_fix(targets.shape, wanted, like.shape, name, number)}."
         )
     keep = mask(where, wanted)
-    info = jnp.iinfo(targets.dtype)
-    if ignore_index not in (None, NO_INTEGER) and info.min <= ignore_index <= info.max:
-        not_ignored = targets != jnp.asarray(ignore_index, targets.dtype)
-        keep = not_ignored if keep is None else keep & not_ignored
+    taken = not_ignored(targets, ignore_index)
+    if taken is not None:
+        keep = taken if keep is None else keep & taken
     # A masked label may be out of range and must make nothing NaN: class 0 replaces it.
     numbers = filled(signed(targets), keep, 0)
     in_range = within(_class_number(classes, ignore_index), targets=numbers)
@@ -234,6 +233,14 @@ def signed(targets: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     if jnp.issubdtype(targets.dtype, jnp.unsignedinteger) and targets.dtype.itemsize >= 4:
         targets = jnp.minimum(targets, jnp.asarray(jnp.iinfo(dtype).max, targets.dtype))
     return targets.astype(dtype)
+
+
+def not_ignored(targets: Shaped[Array, "..."], ignore_index: int | None) -> Bool[Array, "..."] | None:
+    """Whether a class number is another one than `ignore_index`; None if no class number of the dtype is that one."""
+    info = jnp.iinfo(targets.dtype)
+    if ignore_index is None or ignore_index == NO_INTEGER or not info.min <= ignore_index <= info.max:
+        return None
+    return targets != jnp.asarray(ignore_index, targets.dtype)
 
 
 def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int) -> Values:

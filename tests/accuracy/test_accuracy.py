@@ -15,7 +15,8 @@ from variants import variants
 
 
 def test_every_loss_is_measured() -> None:
-    left = {case.name for case in CASES} - {subject.name for subject in SUBJECTS}
+    # The formulas are of one element. Losses that compare examples have none.
+    left = {case.name for case in CASES if not case.compares_examples} - {subject.name for subject in SUBJECTS}
     assert not left, f"give the Cases of these losses an `accuracy`: {', '.join(sorted(left))}"
 
 

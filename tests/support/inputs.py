@@ -288,6 +288,13 @@ def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*vectors(2)(rng, inputs), signs(rng, inputs.shape))
 
 
+@takes(REAL, WEIGHTS)
+def vectors_and_classes(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """Examples of two classes, in turn."""
+    (embeddings,) = vectors(1)(rng, inputs)
+    return embeddings, np.arange(inputs.shape[0]) % 2
+
+
 def squared_distance(a: Any, b: Any) -> Any:
     return ((a - b) ** 2).sum(-1)
 

@@ -86,7 +86,7 @@ def chunk_rows(problem: Problem, tuning: Tuning) -> int:
     """The default rows of a chunk on a platform. For a symbolic number of classes it is that of very many classes."""
     width, *logits_axes = problem.shared.kernel.shape
     logits = math.prod(logits_axes)
-    return tuning.chunk_rows(problem.rows.hidden.shape[0], width, logits if is_known(logits) else 2**31)
+    return tuning.chunk_rows(problem.rows.hidden.shape[0], width, max(logits, 1) if is_known(logits) else 2**31)
 
 
 def _chunks(problem: Problem, chunk_size: int | None, tuning: Tuning) -> Chunks:

@@ -1,0 +1,79 @@
+"""Vectors whose cosines are taken from one matrix product."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Integer, Shaped
+
+from jaxloss._core.arguments import floating, mask
+from jaxloss._core.class_numbers import class_numbers, not_ignored
+from jaxloss._core.dtypes import accumulator, limits
+from jaxloss._core.types import ArrayLike, Mask, Values
+
+
+class Directions(NamedTuple):
+    """Vectors, and the numbers that make them unit vectors.
+
+    The numbers multiply the product of two sets of vectors. So vectors of low precision are multiplied as they came,
+    and no unit vector is rounded to their dtype.
+    """
+
+    vectors: Float[Array, "vectors width"]
+    inverse_norm: Float[Array, "vectors"]
+    """In float32 or wider. It is 0 for a vector of zeros, whose cosine with any vector is then 0, as is its slope."""
+
+    @classmethod
+    def of(cls, vectors: Values) -> "Directions":
+        """Multiply each vector by a power of 2 that takes its largest component near 1, so that products are finite."""
+        if vectors.size == 0:
+            return cls.as_they_are(vectors)
+        dtype = accumulator(vectors.dtype)
+        largest = lax.stop_gradient(jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True))
+        # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
+        # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
+        tiny = limits(vectors.dtype).tiny
+        least = max(tiny, limits(dtype).tiny ** 0.5)
+        vectors = vectors * _power_of_2(1 / jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
+        squares = jnp.sum(jnp.square(vectors.astype(dtype)), -1)
+        zero = squares == 0
+        return cls(vectors, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
+
+    @classmethod
+    def as_they_are(cls, vectors: Values) -> "Directions":
+        """Vectors for dot products: nothing divides them."""
+        return cls(vectors, jnp.ones(vectors.shape[0], accumulator(vectors.dtype)))
+
+
+def _power_of_2(x: Values) -> Values:
+    """The largest power of 2 that is at most x, a positive normal number: its bits without those of the mantissa."""
+    integer = jnp.int32 if x.dtype.itemsize == 4 else jnp.int64
+    mantissa = round(1 / limits(x.dtype).eps) - 1
+    return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integer) & ~mantissa, x.dtype)
+
+
+def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:
+    """Arrays of embeddings, (examples, width), checked and promoted to one dtype."""
+    converted = {name: floating(name, array) for name, array in arrays.items()}
+    (first, like), *_ = converted.items()
+    for name, array in converted.items():
+        if array.ndim != 2:
+            raise ValueError(
+                f"`{name}` has shape {array.shape}, but must be (examples, width): use jax.vmap for several batches."
+            )
+        if array.shape[1] != like.shape[1]:
+            raise ValueError(f"`{name}` has shape {array.shape}, but `{first}` {like.shape} has another width.")
+    dtype = jnp.result_type(*converted.values())
+    return [array.astype(dtype) for array in converted.values()]
+
+
+def labelled(
+    targets: Shaped[ArrayLike, "..."], examples: int, ignore_index: int, where: Mask | None
+) -> tuple[Integer[Array, "examples"], Bool[Array, "examples"]]:
+    """Class numbers of embeddings, which may be any integers, and the mask of the examples that take part."""
+    targets = class_numbers(targets)
+    if targets.shape != (examples,):
+        raise ValueError(f"`targets` has shape {targets.shape}, but there are {examples} embeddings.")
+    keep, taken = mask(where, targets.shape), not_ignored(targets, ignore_index)
+    whole = jnp.ones(targets.shape, bool)
+    return targets, (whole if keep is None else keep) & (whole if taken is None else taken)
