@@ -8,12 +8,14 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import Mean, legacy_reduction, reduce
 from jaxloss._core.types import Reduction
 from jaxloss._losses import (
+    audio,
     binary,
     boxes,
     classification,
     detection,
     divergence,
     embedding,
+    generative,
     imbalance,
     likelihood,
     linear,
@@ -24,13 +26,16 @@ from jaxloss._losses import (
     regression,
     sequence,
     tokens,
+    transducer,
 )
+from jaxloss._losses.audio import *
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
 from jaxloss._losses.detection import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
+from jaxloss._losses.generative import *
 from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
@@ -41,16 +46,19 @@ from jaxloss._losses.preference import *
 from jaxloss._losses.regression import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.tokens import *
+from jaxloss._losses.transducer import *
 
 __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
+__all__ += audio.__all__
 __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
 __all__ += detection.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
+__all__ += generative.__all__
 __all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
@@ -61,6 +69,7 @@ __all__ += preference.__all__
 __all__ += regression.__all__
 __all__ += sequence.__all__
 __all__ += tokens.__all__
+__all__ += transducer.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:

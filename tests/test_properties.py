@@ -71,7 +71,7 @@ class Example:
 
 @st.composite
 def examples(draw: st.DrawFn, case: Case, *, special: bool) -> Example:
-    many = (3,) if case.name == "ctc_loss" else (2, 2)  # CTC has one batch axis
+    many = (3,) if case.name in ("ctc_loss", "rnnt_loss", "transducer_loss") else (2, 2)  # these have one batch axis
     shapes = [many] + ([()] if "unbatched" in case.inputs else [])  # few: there is a program for each
     inputs = Inputs(
         draw(st.sampled_from(shapes)),
