@@ -56,7 +56,7 @@ def transducer_problem(
     input_lengths = jnp.where(valid, input_lengths, frames)
     target_lengths = jnp.where(valid, target_lengths, columns - 1)
 
-    column = jnp.arange(columns)[None, None]
+    column = jnp.arange(columns, dtype=target_lengths.dtype)[None, None]
     in_frames = length_mask(input_lengths, frames)[:, :, None]
     is_blank = in_frames & (column <= target_lengths[:, None, None])
     is_label = in_frames & (column[:, :, :-1] < target_lengths[:, None, None])
