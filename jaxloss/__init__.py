@@ -8,6 +8,7 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import Mean, legacy_reduction, reduce
 from jaxloss._core.types import Reduction
 from jaxloss._losses import (
+    audio,
     binary,
     boxes,
     classification,
@@ -19,6 +20,7 @@ from jaxloss._losses import (
     divergence,
     embedding,
     forecast,
+    generative,
     images,
     imbalance,
     likelihood,
@@ -36,7 +38,9 @@ from jaxloss._losses import (
     sequence,
     survival,
     tokens,
+    transducer,
 )
+from jaxloss._losses.audio import *
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
 from jaxloss._losses.classification import *
@@ -48,6 +52,7 @@ from jaxloss._losses.distributions import *
 from jaxloss._losses.divergence import *
 from jaxloss._losses.embedding import *
 from jaxloss._losses.forecast import *
+from jaxloss._losses.generative import *
 from jaxloss._losses.images import *
 from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
@@ -65,10 +70,12 @@ from jaxloss._losses.segmentation import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.survival import *
 from jaxloss._losses.tokens import *
+from jaxloss._losses.transducer import *
 
 __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
+__all__ += audio.__all__
 __all__ += binary.__all__
 __all__ += boxes.__all__
 __all__ += classification.__all__
@@ -80,6 +87,7 @@ __all__ += distributions.__all__
 __all__ += divergence.__all__
 __all__ += embedding.__all__
 __all__ += forecast.__all__
+__all__ += generative.__all__
 __all__ += images.__all__
 __all__ += imbalance.__all__
 __all__ += likelihood.__all__
@@ -97,6 +105,7 @@ __all__ += segmentation.__all__
 __all__ += sequence.__all__
 __all__ += survival.__all__
 __all__ += tokens.__all__
+__all__ += transducer.__all__
 
 # Where an object is defined may change. Its public name does not, and pickles refer to objects by it.
 for _public in [value for name, value in vars().items() if name in __all__]:
