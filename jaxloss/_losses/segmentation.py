@@ -122,7 +122,7 @@ def dice_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.dice_loss(logits, jnp.array([[0, 1]])):.4f}")
-        0.3667
+        0.3810
 
     Source: Milletari et al., "V-Net", 2016, with `squared`; Sudre et al., "Generalised Dice Overlap", 2017.
     """
@@ -218,7 +218,7 @@ def jaccard_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.jaccard_loss(logits, jnp.array([[0, 1]])):.4f}")
-        0.5333
+        0.5500
 
     Source: Rahman & Wang, "Optimizing Intersection-Over-Union in Deep Neural Networks", 2016.
     """
@@ -311,7 +311,7 @@ def generalized_dice_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.generalized_dice_loss(logits, jnp.array([[0, 1]])):.4f}")
-        0.3667
+        0.3750
 
     Source: Sudre et al., "Generalised Dice Overlap as a Deep Learning Loss Function", 2017.
     """

@@ -124,7 +124,7 @@ def lovasz_softmax_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.lovasz_softmax_loss(logits, jnp.array([[0, 1]])):.4f}")
-        0.5000
+        0.4375
 
     Source: Berman et al., "The Lovász-Softmax Loss", 2018.
     """

@@ -96,7 +96,7 @@ def tversky_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.tversky_loss(logits, jnp.array([[0, 1]]), alpha=0.3, beta=0.7):.4f}")
-        0.4167
+        0.3809
 
     Source: Salehi et al., "Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional Deep Networks",
     2017.
@@ -205,7 +205,7 @@ def focal_tversky_loss(
     Examples:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))  # one image with two pixels
         >>> print(f"{jaxloss.focal_tversky_loss(logits, jnp.array([[0, 1]])):.4f}")
-        0.5193
+        0.4829
 
     Source: Abraham & Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion Segmentation",
     2019, whose $\gamma$ is the inverse of this one. The paper sums over the classes.
