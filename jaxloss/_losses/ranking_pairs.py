@@ -164,7 +164,7 @@ def lambda_loss(
     Examples:
         >>> scores, targets = jnp.array([2.0, 1.0, 3.0]), jnp.array([1.0, 0.0, 0.0])
         >>> print(f"{jaxloss.lambda_loss(scores, targets, weighting='lambdarank'):.4f}")
-        0.3698
+        0.3792
 
     Source: Wang et al., "The LambdaLoss Framework for Ranking Metric Optimization", 2018.
     """
