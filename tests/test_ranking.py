@@ -15,17 +15,17 @@ import jaxloss
 SCORES = np.array([[0.5, -1.0, 2.0, 0.25], [1.5, 0.75, -0.5, 1.0]])
 TARGETS = np.array([[1.0, 0.0, 3.0, 2.0], [0.0, 2.0, 1.0, 3.0]])  # no ties, whose order counts
 LOSSES = [
-    jaxloss.listnet_loss,
-    partial(jaxloss.listnet_loss, normalization="sum"),
-    jaxloss.listmle_loss,
-    jaxloss.approx_ndcg_loss,
-    jaxloss.pairwise_logistic_loss,
-    jaxloss.pairwise_hinge_loss,
-    partial(jaxloss.lambda_loss, k=2),
-    partial(jaxloss.lambda_loss, weighting="ndcg1"),
-    jaxloss.cosent_loss,
+    jaxloss.ListNetLoss(),
+    jaxloss.ListNetLoss(normalization="sum"),
+    jaxloss.ListMLELoss(),
+    jaxloss.ApproxNDCGLoss(),
+    jaxloss.PairwiseLogisticLoss(),
+    jaxloss.PairwiseHingeLoss(),
+    jaxloss.LambdaLoss(k=2),
+    jaxloss.LambdaLoss(weighting="ndcg1"),
+    jaxloss.CoSENTLoss(),
 ]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 
 
 def results(loss: Callable[..., Any], scores: np.ndarray, targets: np.ndarray, **options: Any) -> Any:
