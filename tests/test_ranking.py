@@ -1,6 +1,7 @@
 """Laws of lists: padding, and the order of the items."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,11 +29,11 @@ LOSSES = [
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 
 
-def results(loss: Callable[..., Any], scores: np.ndarray, targets: np.ndarray, **options: Any) -> Any:
+def results(loss: Any, scores: np.ndarray, targets: np.ndarray, **options: Any) -> Any:
     def run(scores: Any) -> Any:
         means = jax.value_and_grad(loss)(scores, targets, **options)
         return (
-            loss(scores, targets, reduction="none", **options),
+            replace(loss, reduction="none")(scores, targets, **options),
             means,
             jaxloss.parts(loss)(scores, targets, **options),
         )
