@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.usefixtures("untyped"), pytest.mark.exhaustive]  # the
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 # Every process draws the same examples, and none fails for the time that it takes.
 drawn = settings(
-    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -403,9 +403,7 @@ STEPWISE = [jitted_equals_eager, no_nan_and_no_infinity_arise_on_the_way]  # whi
 OF_OPTIONS = [  # which depend on the formula; the others depend on the steps around it, which all options share
     derivatives_equal_finite_differences,
     nan_under_the_mask_changes_nothing,
-    an_empty_mask_is_zero,
     low_precision_is_summed_in_float32,
-    order_does_not_matter,
     a_loss_that_cannot_be_negative_is_not,
 ]
 LAWS_WITH_TWO_FORMS = [
