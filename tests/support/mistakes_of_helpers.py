@@ -11,6 +11,12 @@ SUM = jaxloss.L1Loss() + jaxloss.MSELoss()
 
 HELPERS = [
     row(
+        "fenchel_young-shapes",
+        lambda: jaxloss.fenchel_young(jnp.max)(f(4, 3), f(4, 2)),
+        ValueError,
+        "`targets` has shape (4, 2), but `scores` has shape (4, 3)",
+    ),
+    row(
         "class_balanced_weight-beta",
         lambda: jaxloss.class_balanced_weight(i(3), beta=1.0),
         ValueError,
