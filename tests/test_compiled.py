@@ -40,8 +40,12 @@ def without_a_cache() -> Iterator[None]:
 
 def value_and_gradient(case: Case) -> tuple[Any, list[Any]]:
     """The value and gradient of a Case's loss as a function of its arrays, and the arrays, in float32."""
-    arrays = [np.asarray(a, "float32") if a.dtype == np.float64 else a for a in case.arrays("batched")]
-    (options, *_) = case.option_sets(tuple(arrays))
+
+    def narrow(value: Any) -> Any:
+        return value.astype("float32") if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
+
+    arrays = [narrow(array) for array in case.arrays("batched")]
+    options = {name: narrow(value) for name, value in case.option_sets(tuple(arrays))[0].items()}
     return jax.value_and_grad(lambda *arrays: case.loss.fn(*arrays, **options), case.differentiable), arrays
 
 

@@ -34,7 +34,7 @@ def gradient_rows(hidden: Values, kernel: Values) -> int:
     """
     rows, width = hidden.shape
     if not has_narrow_gradients(kernel):
-        return chunk_rows(rows, width, math.prod(kernel.shape[1:]))
+        return chunk_rows(rows, width, max(math.prod(kernel.shape[1:]), 1))
     return max(rows, 1) if rows * kernel.dtype.itemsize <= 4 * width else 2048
 
 
