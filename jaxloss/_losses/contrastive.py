@@ -65,7 +65,7 @@ def nt_xent_loss(
         temperature: $\tau$, a number above 0 that divides the cosines.
         decoupled: Whether the other view is left out of the sum in the denominator. The loss may then be negative.
         groups: Integers, shape (N,). Pairs of one group are not negatives of each other, such as copies of one example.
-        chunk_size: The number of rows of cosines in a chunk. None picks a size within a byte budget.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
         axis_name: Within `jax.shard_map`, the mesh axis that the pairs are split over. All pairs are then candidates,
             and the result is that of the device's pairs: add [`parts`][jaxloss.parts] with `jax.lax.psum`.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -130,7 +130,7 @@ def clip_loss(
         embeddings2: Embeddings of the same examples in the same order, shape (N, D).
         temperature: $\tau$, a number above 0 that divides the cosines.
         groups: Integers, shape (N,). Pairs of one group are not negatives of each other, such as copies of one example.
-        chunk_size: The number of rows of cosines in a chunk. None picks a size within a byte budget.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
         axis_name: Within `jax.shard_map`, the mesh axis that the pairs are split over. All pairs are then candidates,
             and the result is that of the device's pairs: add [`parts`][jaxloss.parts] with `jax.lax.psum`.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -188,7 +188,7 @@ def siglip_loss(
         temperature: $\tau$, a number above 0 that divides the cosines.
         bias: $b$, a number that is added to the logits. The default makes a random pair unlikely to belong together.
         groups: Integers, shape (N,). Pairs of one group have no term, such as copies of one example.
-        chunk_size: The number of rows of cosines in a chunk. None picks a size within a byte budget.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
         axis_name: Within `jax.shard_map`, the mesh axis that the pairs are split over. All pairs are then candidates,
             and the result is that of the device's pairs: add [`parts`][jaxloss.parts] with `jax.lax.psum`.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -246,7 +246,7 @@ def supcon_loss(
         targets: Class numbers, integers of shape (N,). Any integer is a class.
         temperature: $\tau$, a number above 0 that divides the cosines.
         ignore_index: Examples with this class number are masked.
-        chunk_size: The number of rows of cosines in a chunk. None picks a size within a byte budget.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
         axis_name: Within `jax.shard_map`, the mesh axis that the examples are split over. All examples are then
             candidates, and the result is that of the device's examples: add [`parts`][jaxloss.parts] with
             `jax.lax.psum`.

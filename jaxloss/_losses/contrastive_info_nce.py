@@ -71,7 +71,7 @@ def info_nce_loss(
         log_q: The logarithm of each key's probability of being sampled, shape (M,). It is subtracted from the logits.
         key_where: True for the keys that take part, shape (M,). Others are padding.
         chunk_size: The number of queries in a chunk. The temporary memory is about M times this number, in float32.
-            None picks a size within a byte budget.
+            None picks a size for the platform.
         axis_name: Within `jax.shard_map`, the mesh axis that queries and keys are split over. The candidates are then
             the keys of all devices, N queries own the N first keys of their device, and `targets` count from the first
             key of the first device. The result is that of the device's queries: add [`parts`][jaxloss.parts] with

@@ -64,7 +64,7 @@ def linear_distillation_loss(
         rescale: Whether the loss is multiplied by $T^2$.
         logit_softcap: A number c above 0. The logits of both become c tanh(logits / c).
         chunk_size: The number of tokens in a chunk. The temporary memory is a few arrays of V times this number, in
-            float32, and one gradient of the kernel in float32. None picks a size within a byte budget.
+            float32, and one gradient of the kernel in float32. None picks a size for the platform.
         implementation: `"xla"` works in chunks. `"reference"` materialises all logits, to compare with. None picks one.
         axis_name: Within `jax.shard_map`, the mesh axis that the classes of both kernels are split over, as in
             [`linear_cross_entropy`][jaxloss.linear_cross_entropy].

@@ -95,7 +95,7 @@ def linear_cross_entropy(
         logit_softcap: A number c above 0. The logits become c tanh(logits / c). It costs a hyperbolic tangent per
             logit.
         chunk_size: The number of tokens in a chunk. The temporary memory is about V times this number, in float32, and
-            one gradient of the kernel in float32. None picks a size within a byte budget.
+            one gradient of the kernel in float32. None picks a size for the platform.
         implementation: `"xla"` works in chunks. `"reference"` materialises all logits, to compare with. None picks one.
         axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over. Each device holds V
             consecutive classes of `kernel`, `bias`, `weight` and the probabilities. `hidden` is the same on all devices

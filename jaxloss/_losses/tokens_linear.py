@@ -72,7 +72,7 @@ def linear_token_log_probs(
         temperature: A number above 0 that divides the logits, after the soft cap.
         logit_softcap: A number c above 0. The logits become c tanh(logits / c).
         chunk_size: The number of tokens in a chunk. The temporary memory is about V times this number, in float32, and
-            one gradient of the kernel in float32. None picks a size within a byte budget.
+            one gradient of the kernel in float32. None picks a size for the platform.
         implementation: `"xla"` works in chunks. `"reference"` materialises all logits, to compare with. None picks one.
         axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over, as in
             [`linear_cross_entropy`][jaxloss.linear_cross_entropy].
@@ -125,7 +125,7 @@ def linear_token_entropy(
         bias: A number added to each logit, shape (V,) or (H..., V).
         temperature: A number above 0 that divides the logits, after the soft cap.
         logit_softcap: A number c above 0. The logits become c tanh(logits / c).
-        chunk_size: The number of tokens in a chunk. None picks a size within a byte budget.
+        chunk_size: The number of tokens in a chunk. None picks a size for the platform.
         implementation: `"xla"` works in chunks. `"reference"` materialises all logits, to compare with. None picks one.
         axis_name: Within `jax.shard_map`, the mesh axis that the classes are split over.
         where: True for the tokens that take part, shape (N...) or (N..., H...). The others have 0.
