@@ -45,11 +45,12 @@ class Lists(NamedTuple):
         has_axis("scores", first)
         keep = mask(where, first.shape)
         in_domain = within(NOT_NEGATIVE, targets=second) if relevance else ~jnp.isnan(second)
+        valid = jnp.all(in_domain & ~jnp.isnan(first), -1)
         return cls(
-            first,
+            nan_unless(valid[..., None], first),  # and with them the gradient, which no pair may reach
             second,
             jnp.broadcast_to(True if keep is None else keep, first.shape),
-            jnp.all(in_domain & ~jnp.isnan(first), -1),
+            valid,
             None if keep is None else jnp.any(keep, -1),
             dtype,
         )

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxloss._core.arguments import floating, floats, has_axis
+from jaxloss._core.arguments import floating, floats, has_axis, mask
 from jaxloss._core.domains import Domain, expect, log_probabilities, within
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -86,6 +86,7 @@ def rnnt_loss(
         raise ValueError(f"`blank` is {blank}, but must be a class number from {-classes} to {classes - 1}.")
     blank, shape = blank % classes, logits.shape[:-3]
     batch = sequence_batch(logits, shape, targets, input_lengths, target_lengths, where)
+    batch = _with_a_frame(batch, where, shape, logits.shape[-3])
     columns = batch.targets.shape[1] + 1
     if logits.shape[-2] != columns:
         raise ValueError(
@@ -181,6 +182,7 @@ def transducer_loss(
     shape = blanks.shape[:-2]
     no_targets = jnp.zeros((*shape, columns - 1), int)
     batch = sequence_batch(blanks, shape, no_targets, input_lengths, target_lengths, where)
+    batch = _with_a_frame(batch, where, shape, blanks.shape[-2])
     blanks, labels = batch.log_probs, labels if shape else labels[None]
 
     keep = _cells(batch, blanks.shape[1], columns)
@@ -198,6 +200,15 @@ class TransducerLoss(Loss, fn=transducer_loss):
     """Option object of [`transducer_loss`][jaxloss.transducer_loss]."""
 
     reduction: Reduction = static("mean")
+
+
+def _with_a_frame(batch: Batch, where: Mask | None, shape: tuple[int, ...], frames: int) -> Batch:
+    """The batch with one frame in each masked sequence: without a frame its loss would be infinite on the way."""
+    keep = mask(where, shape)
+    if keep is None:
+        return batch
+    keep = jnp.broadcast_to(keep, shape).reshape(batch.input_lengths.shape)
+    return batch._replace(input_lengths=jnp.where(keep, batch.input_lengths, min(frames, 1)))
 
 
 def _cells(batch: Batch, frames: int, columns: int) -> Bool[Array, "sequences frames columns"]:
