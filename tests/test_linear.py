@@ -261,7 +261,8 @@ def test_gradient_of_the_kernel_adds_up_in_float32() -> None:
     [(1, 1024, 8192), (1000, 1024, 8192), (50257, 667, 8192), (128256, 512, 4185), (262144, 512, 4096)],
 )
 def test_chunk_size_within_a_budget_of_bytes(classes: int, on_cpu: int, elsewhere: int) -> None:
-    assert (xla_cpu.chunk_rows(2**20, 64, classes), xla.chunk_rows(2**20, 64, classes)) == (on_cpu, elsewhere)
+    assert (xla_cpu.chunk_rows(2**20, 4096, classes), xla.chunk_rows(2**20, 4096, classes)) == (on_cpu, elsewhere)
+    assert xla.chunk_rows(2**20, 64, classes) == 1024
 
 
 @pytest.mark.parametrize(

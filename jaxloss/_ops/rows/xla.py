@@ -17,8 +17,11 @@ MAPPED_ROWS = 2048
 
 
 def chunk_rows(rows: int, width: int, logits_per_row: int) -> int:
-    """Default chunk: large enough that reading and writing the kernel's gradient once per chunk is negligible."""
-    return min(max(4096, 2 * 2**30 // (4 * logits_per_row)), 8192)
+    """Default chunk: large enough that reading and writing the kernel's gradient once per chunk is negligible.
+
+    It takes as much traffic as the logits of as many rows as the width. So narrow hidden states need fewer rows.
+    """
+    return min(max(4096, 2 * 2**30 // (4 * logits_per_row)), 8192, max(1024, 4 * width))
 
 
 def kernel_gradient(hidden: Values, product_slope: Values) -> Values:
