@@ -188,8 +188,10 @@ def eight(case: Case) -> tuple[np.ndarray, ...]:
 # These sort, or make arrays without a sharding, which JAX refuses on a mesh of explicit axes.
 ONLY_AUTOMATIC = {
     *("listmle_loss", "lambda_loss", "cosent_loss", "lovasz_hinge_loss", "lovasz_softmax_loss"),
-    *("ensemble_crps_loss", "cox_loss", "multivariate_gaussian_nll_loss", "ms_ssim_loss"),
+    *("ensemble_crps_loss", "cox_loss", "multivariate_gaussian_nll_loss", "ms_ssim_loss", "supcon_loss"),
 }
+# Sums over equal durations of all studies are one scatter, which XLA gathers.
+GATHERED = {"cox_loss"}
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.variant], ids=lambda case: case.id)
@@ -209,7 +211,7 @@ def test_every_loss_on_a_mesh(case: Case) -> None:
         found = jax.device_get(program(*split))
     chex.assert_trees_all_close(found, jax.device_get(jax.jit(run)(*map(jnp.asarray, arrays))), **CLOSE)
     # The gradient of what all examples share is summed as well, and compared examples are gathered.
-    if not case.shared and not case.compares_examples:
+    if not case.shared and not case.compares_examples and case.name not in GATHERED:
         # Some also ask whether any device has more to do.
         assert {(each.kind, shape) for each in exchanges(program) for shape in each.shapes} == {("all-reduce", ())}
 
