@@ -400,12 +400,8 @@ LAWS = [
     a_loss_that_cannot_be_negative_is_not,
 ]
 STEPWISE = [jitted_equals_eager, no_nan_and_no_infinity_arise_on_the_way]  # which compile every primitive by itself
-OF_OPTIONS = [  # which depend on the formula; the others depend on the steps around it, which all options share
-    derivatives_equal_finite_differences,
-    nan_under_the_mask_changes_nothing,
-    low_precision_is_summed_in_float32,
-    a_loss_that_cannot_be_negative_is_not,
-]
+# They depend on the formula. The others depend on the steps around it, which all options share.
+OF_OPTIONS = [derivatives_equal_finite_differences, nan_under_the_mask_changes_nothing]
 LAWS_WITH_TWO_FORMS = [
     vmapped_equals_a_loop,
     whole_weights_equal_repeating,
