@@ -3,6 +3,7 @@
 `fixtures/make.py` alone runs them.
 """
 
+import contextlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -15,10 +16,11 @@ Options = dict[str, Any]
 
 
 def agreeing(losses: Tensor, reduction: str, packages: Callable[[], Tensor] | None, count: Tensor | None = None) -> Any:
-    """The reduced losses. Their mean must be the package's."""
+    """The reduced losses. Their mean must be the package's, where it is installed."""
     found = reduced(losses, reduction, count)
     if reduction == "mean" and packages is not None:
-        np.testing.assert_allclose(found.item(), packages().item(), rtol=1e-6, atol=1e-9)
+        with contextlib.suppress(ImportError):
+            np.testing.assert_allclose(found.item(), packages().item(), rtol=1e-6, atol=1e-9)
     return found
 
 
