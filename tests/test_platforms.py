@@ -70,7 +70,7 @@ def test_chunks_have_the_size_of_the_platform(reduction: str) -> None:
 
         return jax.value_and_grad(total, (0, 1))(*arrays[:2])
 
-    arguments = Shape((4096, 8), "float32"), Shape((8, 512), "float32"), Shape((4096,), "int32")
+    arguments = Shape((1024, 1024), "float32"), Shape((1024, 2**17), "float32"), Shape((1024,), "int32")
     loops = {name: LOOP in exported(name, gradient, *arguments) for name in PLATFORMS}
     assert loops == {"cpu": True, "tpu": False, "cuda": False}
 

@@ -257,8 +257,9 @@ def _spread(members: Values) -> Values:
         return jnp.sum(_lengths(members - jnp.roll(members, places, -2)), axis=-1)
 
     def step(total: Values, places: Index) -> tuple[Values, None]:
-        # The backward pass computes the differences again, and stores none of them.
-        each = cast(Callable[[Index], Values], jax.checkpoint(at_distance))
+        # The backward pass computes the differences again, and stores none of them. The loop keeps XLA from merging the
+        # two computations, so that `prevent_cse` is off.
+        each = cast(Callable[[Index], Values], jax.checkpoint(at_distance, prevent_cse=False))
         return total + 2 * each(places), None  # each pair is also one in the other direction
 
     start = jnp.sum(jnp.zeros_like(members), axis=(-2, -1))  # varies over the same mesh axes as the members

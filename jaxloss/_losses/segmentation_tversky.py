@@ -19,13 +19,6 @@ from jaxloss._core.regions import (
 )
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 
-__all__ = [
-    "FocalTverskyLoss",
-    "TverskyLoss",
-    "focal_tversky_loss",
-    "tversky_loss",
-]
-
 FACTOR = Number(at_least=0)
 
 
