@@ -159,4 +159,6 @@ def _graded(
     )
     numbers = numbers[..., None]
     iota = lax.broadcasted_iota(numbers.dtype, (1,) * (logits.ndim - 1) + (thresholds,), logits.ndim - 1)
-    return filled(logits, keep, 0.0), _Grades(numbers, iota, in_range), dtype
+    # A bad grade makes the gradient of all its logits NaN, also of those that no term reaches.
+    logits = nan_unless(in_range[..., None], filled(logits, keep, 0.0))
+    return logits, _Grades(numbers, iota, in_range), dtype
