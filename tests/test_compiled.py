@@ -75,6 +75,31 @@ def test_an_elementwise_loss_moves_each_array_once(case: Any, mode: str, request
     assert found["unknown_loops"] == found["conditionals"] == 0
 
 
+# In reads of the logits: the soft targets are a second array.
+READS = {"value": 1.05, "gradient": 3.05, "weight": 1.1, "soft": 2.1}
+
+
+def reading(name: str, dtype: str) -> tuple[Any, tuple[Any, ...]]:
+    """A call of `cross_entropy`, and its arrays."""
+    logits, labels = jax.ShapeDtypeStruct((8192, 32000), dtype), jax.ShapeDtypeStruct((8192,), "int32")
+    if name == "soft":
+        return jaxloss.cross_entropy, (logits, logits)
+    if name == "weight":
+        weight = jax.ShapeDtypeStruct((32000,), "float32")
+        return lambda x, t, w: jaxloss.cross_entropy(x, t, weight=w), (logits, labels, weight)
+    return jaxloss.cross_entropy if name == "value" else jax.value_and_grad(jaxloss.cross_entropy), (logits, labels)
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cross_entropy_reads_the_logits_once_for_a_value_and_once_more_for_the_gradient(dtype: str, name: str) -> None:
+    function, arrays = reading(name, dtype)
+    program = devices.compiled("v5e", function, *arrays)
+    unit = arrays[0].size * arrays[0].dtype.itemsize
+    assert program.cost_analysis()["bytes accessed"] <= READS[name] * unit
+    assert program.memory_analysis().temp_size_in_bytes < 2**20
+
+
 def picking(loss: str) -> tuple[Any, tuple[Any, ...]]:
     """A loss that picks a number of each example at its label, and its arrays in bfloat16."""
     logits, labels = jax.ShapeDtypeStruct((4096, 8192), "bfloat16"), jax.ShapeDtypeStruct((4096,), "int32")
