@@ -129,9 +129,8 @@ def multiply(a: Extended, b: Extended) -> Extended:
 
 def normalize(x: Extended) -> Extended:
     """The same number with a mantissa in [1, 2)."""
-    bits = layout(x.mantissa.dtype)
     # The stored exponent of the mantissa is moved to the integer. The product with a power of 2 is exact.
-    power = (lax.bitcast_convert_type(x.mantissa, bits.integer) >> bits.digits) - bits.bias
+    power = _stored_exponent(x.mantissa)
     return Extended(x.mantissa * _power_of_2(-power, x.mantissa.dtype), x.exponent + power)
 
 
@@ -140,6 +139,11 @@ def power_of_2_over(size: Values) -> Values:
 
     Products with it are exact. So it brings numbers into a range where their squares neither overflow nor vanish.
     """
-    bits = layout(size.dtype)
-    exponent = (lax.bitcast_convert_type(lax.stop_gradient(size), bits.integer) >> bits.digits) - bits.bias
-    return _power_of_2(-jnp.minimum(exponent, bits.bias - 1), size.dtype)
+    exponent = _stored_exponent(lax.stop_gradient(size))
+    return _power_of_2(-jnp.minimum(exponent, layout(size.dtype).bias - 1), size.dtype)
+
+
+def _stored_exponent(x: Values) -> Integer[Array, "..."]:
+    """The exponent in the bits of a number of at least 0."""
+    bits = layout(x.dtype)
+    return (lax.bitcast_convert_type(x, bits.integer) >> bits.digits) - bits.bias

@@ -8,6 +8,7 @@ from jax import lax
 
 from jaxloss._core.autodiff import Tangent, along
 from jaxloss._core.elementwise import absolute, clamp_min, is_infinite
+from jaxloss._core.special import log1p_square
 from jaxloss._core.types import Values
 
 
@@ -97,7 +98,7 @@ def _general_slope(x: Values, alpha: Values) -> Values:
     # The slope is x root^(alpha - 2). Where alpha is small, that power of a large root may vanish although the slope
     # does not, so that x and the root are divided first.
     falling = jnp.sign(x) * jnp.sqrt(bend) * _cosine(ratio, jnp.ones_like(ratio)) * root ** (alpha - 1)
-    near = x * jnp.exp((alpha - 2) * _log_root(jnp.where(large, 0.0, ratio)))
+    near = x * jnp.exp((alpha - 2) * (log1p_square(jnp.where(large, 0.0, ratio)) / 2))
     return jnp.where(large, jnp.where(alpha > 1, x * root ** (alpha - 2), falling), near)
 
 
@@ -112,7 +113,7 @@ def _bend(x: Values, alpha: Values) -> tuple[Values, Values]:
 
 def _general_penalty(x: Values, alpha: Values) -> Values:
     bend, ratio = _bend(x, alpha)
-    log_root = _log_root(ratio)
+    log_root = log1p_square(ratio) / 2
     # 0 * inf is NaN, but an exponent of 0 has no effect at any error.
     exponent = alpha * jnp.where((alpha == 0) & is_infinite(x), 0.0, log_root)
     # The formula is b / alpha (e^exponent - 1). Near alpha = 0 the power series of (e^w - 1) / w takes its place. Its
@@ -133,19 +134,13 @@ def _scaled_power(factor: Values, ratio: Values, alpha: Values) -> Values:
     root = _root(ratio)
     # A small `factor` is multiplied first, because the power alone may overflow.
     steep = factor * jnp.where(alpha > 1, root, 1.0) * root ** jnp.where(alpha > 1, alpha - 1, alpha)
-    return jnp.where(ratio > 1, steep - factor, factor * jnp.expm1(alpha * _log_root(jnp.where(ratio > 1, 0.0, ratio))))
+    log_root = log1p_square(jnp.where(ratio > 1, 0.0, ratio)) / 2
+    return jnp.where(ratio > 1, steep - factor, factor * jnp.expm1(alpha * log_root))
 
 
 def _root(ratio: Values) -> Values:
     """sqrt(1 + ratio^2), for a ratio above 1."""
     return hypotenuse(jnp.ones_like(ratio), jnp.where(ratio > 1, ratio, 1.0))
-
-
-def _log_root(ratio: Values) -> Values:
-    """log(1 + ratio^2) / 2, for a ratio of at least 0, without overflow."""
-    large = ratio > 1
-    inside = jnp.where(large, 1 / jnp.where(large, ratio, 1.0), ratio)
-    return jnp.log(jnp.where(large, ratio, 1.0)) + jnp.log1p(jnp.square(inside)) / 2
 
 
 @jax.custom_jvp

@@ -218,8 +218,8 @@ def _activated(x: Values, keep: Bool[Array, "..."] | None, activation: Activatio
 def _softmax(x: Values, keep: Bool[Array, "..."] | None, axis: int) -> Values:
     """The softmax, 0 where masked.
 
-    The result is filled and not the logits, of which that would make a copy. Its derivative has it as a factor, so that
-    masked logits have the gradient 0. `jax.nn.softmax` makes a constant -inf, at which `jax.debug_infs` stops.
+    Filled logits would be a copy of them, so that the result is filled. It is a factor of its own derivative: masked
+    logits have the gradient 0. `jax.nn.softmax` makes a constant -inf, at which `jax.debug_infs` stops.
     """
     exponentials = jnp.exp(x - jnp.max(x, axis, keepdims=True))
     return filled(exponentials / jnp.sum(exponentials, axis, keepdims=True), keep, 0.0)

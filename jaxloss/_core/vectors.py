@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import floating, mask
 from jaxloss._core.class_numbers import class_numbers, not_ignored
 from jaxloss._core.dtypes import accumulator, limits
+from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.types import ArrayLike, Mask, Values
 
 
@@ -29,12 +29,12 @@ class Directions(NamedTuple):
         if vectors.size == 0:
             return cls.as_they_are(vectors)
         dtype = accumulator(vectors.dtype)
-        largest = lax.stop_gradient(jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True))
+        largest = jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True)
         # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
         # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
         tiny = limits(vectors.dtype).tiny
         least = max(tiny, limits(dtype).tiny ** 0.5)
-        vectors = vectors * _power_of_2(1 / jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
+        vectors = vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
         squares = jnp.sum(jnp.square(vectors.astype(dtype)), -1)
         zero = squares == 0
         return cls(vectors, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
@@ -43,13 +43,6 @@ class Directions(NamedTuple):
     def as_they_are(cls, vectors: Values) -> "Directions":
         """Vectors for dot products: nothing divides them."""
         return cls(vectors, jnp.ones(vectors.shape[0], accumulator(vectors.dtype)))
-
-
-def _power_of_2(x: Values) -> Values:
-    """The largest power of 2 that is at most x, a positive normal number: its bits without those of the mantissa."""
-    integer = jnp.int32 if x.dtype.itemsize == 4 else jnp.int64
-    mantissa = round(1 / limits(x.dtype).eps) - 1
-    return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integer) & ~mantissa, x.dtype)
 
 
 def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:

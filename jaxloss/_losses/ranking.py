@@ -7,13 +7,13 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import Number, filled, floats, mask, one_of
-from jaxloss._core.elementwise import sigmoid, softplus
+from jaxloss._core.elementwise import log_sum_exp, sigmoid, softplus
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
-from jaxloss._losses.ranking_lists import Lists, discount, logsumexp, lowest
+from jaxloss._losses.ranking_lists import Lists, discount, lowest
 from jaxloss._losses.ranking_pairs import (
     LambdaLoss,
     PairwiseHingeLoss,
@@ -269,7 +269,7 @@ def cosent_loss(
     first_worse = lax.cummin(jnp.where(ends, place, targets.shape[-1]), axis, reverse=True)
     worse = jnp.take_along_axis(following, first_worse, -1)
     terms = jnp.where(kept, worse - jnp.where(kept, scores, 0.0), lowest(scores.dtype))
-    return lists.reduce(softplus(logsumexp(terms)), reduction, sample_weight)
+    return lists.reduce(softplus(log_sum_exp(terms)), reduction, sample_weight)
 
 
 class CoSENTLoss(Loss, fn=cosent_loss):

@@ -118,12 +118,6 @@ class Lists(NamedTuple):
         return gains / jnp.where(best == 0, 1.0, best)
 
 
-def logsumexp(values: Values) -> Values:
-    """The logarithm of the sum of exponentials over the last axis, of finite numbers."""
-    largest = lax.stop_gradient(jnp.max(values, -1, keepdims=True))
-    return jnp.log(jnp.sum(jnp.exp(values - largest), -1)) + largest[..., 0]
-
-
 def discount(ranks: Values) -> Values:
     """The discount log2(1 + rank) of the DCG."""
     return jnp.log1p(ranks) / jnp.log(jnp.asarray(2.0, ranks.dtype))

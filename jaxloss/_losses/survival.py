@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 from jaxloss._core.arguments import filled, floating, has_axis, has_shape, mask, real
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_numbers import class_numbers, signed
-from jaxloss._core.domains import Domain, within
+from jaxloss._core.domains import BINARY, Domain, within
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import softplus
 from jaxloss._core.objects import Loss
@@ -73,7 +73,7 @@ def cox_loss(
     has_axis("log_hazards", hazards)
     has_shape(hazards.shape, "that of `log_hazards`", durations=durations, events=events)
     keep = mask(where, hazards.shape)
-    known = within(EVENT, events=filled(events, keep, 0)) & within(NUMBER, durations=filled(durations, keep, 0))
+    known = within(BINARY, events=filled(events, keep, 0)) & within(NUMBER, durations=filled(durations, keep, 0))
     known &= within(NUMBER, log_hazards=filled(hazards, keep, 0.0))
     observed = (events != 0) if keep is None else (events != 0) & keep
     # A masked subject comes last in time and has no hazard, so that it is in no sum.
@@ -83,9 +83,6 @@ def cox_loss(
     losses = nan_unless(known, jnp.where(observed, risk - hazards, 0.0))
     count = observed.astype(losses.dtype)
     return reduce(losses, reduction, where, sample_weight, count=count, dtype=dtype)
-
-
-EVENT = Domain("0 or 1", lambda x: (x == 0) | (x == 1))
 
 
 class CoxLoss(Loss, fn=cox_loss):
@@ -200,7 +197,7 @@ def discrete_hazard_nll_loss(
     keep = mask(where, durations.shape)
     logits, durations, events = filled(logits, keep, 0.0), filled(signed(durations), keep, 0), filled(events, keep, 0)
     interval = Domain(f"an interval from 0 to {size - 1}", lambda n: (n >= 0) & (n < size))
-    known = within(interval, durations=durations) & within(EVENT, events=events)
+    known = within(interval, durations=durations) & within(BINARY, events=events)
     logits = nan_unless(known[..., None], logits)  # and with them the gradient, which no term may reach
     number = lax.broadcasted_iota(durations.dtype, logits.shape, logits.ndim - 1)
     last = durations[..., None]
