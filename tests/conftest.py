@@ -1,20 +1,20 @@
 """Every test runs with float64 allowed, on eight CPU devices, and with implicit promotion of dtypes and ranks refused.
 
-jaxtyping and beartype check the shapes and types of every call within jaxloss.
+jaxtyping and beartype check the shapes and types of every call within jaxloss. XLA compiles quickly instead of well.
+Tests of digits, of memory and of programs ask for the usual compilation, by `compiled.jit`.
 """
 
 import os
-import sys
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+from quick import FLAGS
+
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jaxtyping
 import pytest
 
-HERE = os.path.dirname(__file__)
-sys.path[:0] = [f"{HERE}/support", f"{HERE}/accuracy"]  # for `import cases`, and for the import hook
 jaxtyping.install_import_hook("jaxloss", "typecheck.checked")
 
 

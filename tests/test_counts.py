@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled, temporaries
 
 import jaxloss
 from jaxloss._core.counts import exact_count
@@ -73,8 +74,8 @@ def test_a_full_mask_is_counted_exactly_and_in_little_memory() -> None:
     def counted(first: Any) -> Any:
         return exact_count(jax.lax.broadcasted_iota(jnp.int32, (SIDE, SIDE), 1) >= first)
 
-    program = jax.jit(counted).lower(jnp.int32(0)).compile()
-    assert program.memory_analysis().temp_size_in_bytes < 2**20
+    program = compiled(counted, jnp.int32(0))
+    assert temporaries(program) < 2**20
     assert float(program(jnp.int32(7))) == float(np.float32(SIDE * (SIDE - 7)))
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import jit
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from variants import variants
 
@@ -100,9 +101,9 @@ KINDS = {
 )
 def test_terms_and_derivatives_equal_the_references(kind: str, which: str) -> None:
     given = problem(kind, LOGITS[which], which, "float64")
-    wanted = jax.jit(partial(derivatives, IMPLEMENTATIONS["reference"]))(given)
+    wanted = jit(partial(derivatives, IMPLEMENTATIONS["reference"]))(given)
     for engine in ENGINES.values():
-        found = jax.jit(partial(derivatives, engine))(given)
+        found = jit(partial(derivatives, engine))(given)
         chex.assert_tree_all_finite(found)
         chex.assert_trees_all_close(found, wanted, rtol=1e-11, atol=1e-12)
 
@@ -116,7 +117,7 @@ def test_platforms_agree_in_low_precision(dtype: str, kind: str) -> None:
     given = jax.tree.map(
         lambda x: x.astype("float32") if x.dtype == np.float64 else x, problem(kind, logits, "ordinary", dtype)
     )
-    both = [jax.jit(engine.value_and_slopes)(given) for engine in ENGINES.values()]
+    both = [jit(engine.value_and_slopes)(given) for engine in ENGINES.values()]
     chex.assert_trees_all_equal_dtypes(*both)
     chex.assert_trees_all_close(*both, rtol=2e-6, atol=1e-6)  # some units in the last place of a float32
 
@@ -126,12 +127,12 @@ def test_a_cost_of_inf_counts_if_it_has_a_weight(engine: Engine) -> None:
     logits = jnp.array([[0.0, -INF, 1.0]] * 4)
     for mass in (1.0, 0.5, 1e-30, 1e-300):
         targets = jnp.array([[0.5, 0.0, 0.5], [0.5, mass, 0.5], [0.0, mass, 0.0], [0.0, 0.0, 0.0]])
-        terms = jax.jit(engine.value)(SoftProblem(logits, targets, None, None, None, LAST))
+        terms = jit(engine.value)(SoftProblem(logits, targets, None, None, None, LAST))
         chex.assert_trees_all_equal(terms.nll[1:, 0], jnp.array([INF, INF, 0.0]))
         assert np.isfinite(terms.nll[0, 0])
     label = labels(jnp.zeros(4, int), logits, LAST, None)
     for weight, wanted in (([1.0, 0.0, 1.0], 1.0), ([1.0, 2.0, 1.0], INF), ([0.0, -1e-3, 0.0], -INF)):
-        terms = jax.jit(engine.value)(LabelProblem(logits, label, jnp.array([weight]), LAST))
+        terms = jit(engine.value)(LabelProblem(logits, label, jnp.array([weight]), LAST))
         chex.assert_trees_all_equal(terms.gap[:, 0], jnp.full(4, wanted))
 
 
@@ -157,7 +158,7 @@ def test_one_read_keeps_all_digits(functions: Any) -> None:
     nll = log_sum + gaps[np.arange(18), numbers][:, None]
     logits = jnp.asarray(rows)
     given = LabelProblem(logits, labels(jnp.asarray(numbers), logits, LAST, None), None, LAST)
-    terms, slopes = jax.jit(functions.value_and_slopes)(given)
+    terms, slopes = jit(functions.value_and_slopes)(given)
     close = partial(chex.assert_trees_all_close, rtol=64 * 2.0**-23, atol=1e-37)
     close(np.asarray(terms.nll, "float64"), nll)
     close(np.asarray(terms.log_sum, "float64"), log_sum)
@@ -170,11 +171,11 @@ def test_one_read_keeps_all_digits(functions: Any) -> None:
 def test_a_bad_row_is_nan_and_no_other(functions: Any) -> None:
     logits = jnp.array([[-INF] * 3, [0.0, NAN, 1], [0.0, INF, 1], [0.0, 1, 2], [0.0, 1, 2]], "float32")
     label = labels(jnp.array([0, 0, 0, 3, 1]), logits, LAST, None)
-    terms, slopes = jax.jit(functions.value_and_slopes)(LabelProblem(logits, label, None, LAST))
+    terms, slopes = jit(functions.value_and_slopes)(LabelProblem(logits, label, None, LAST))
     assert np.isnan(terms.nll[:4]).all()
     assert np.isnan(slopes.nll[:4]).all()
     targets = jnp.full((5, 3), 1 / 3, "float32").at[3, 0].set(-1e-30)
-    soft_terms, soft_slopes = jax.jit(functions.value_and_slopes)(SoftProblem(logits, targets, None, None, None, LAST))
+    soft_terms, soft_slopes = jit(functions.value_and_slopes)(SoftProblem(logits, targets, None, None, None, LAST))
     assert np.isnan(soft_terms.nll[:4]).all()
     assert np.isnan(soft_slopes.nll[:4]).all()
     chex.assert_tree_all_finite((terms.nll[4], slopes.nll[4], soft_terms.nll[4], soft_slopes.nll[4]))
@@ -195,11 +196,11 @@ def test_classes_and_rows_on_a_mesh(kind: str, functions: Any) -> None:
         found = [functions.value_and_slopes(each) for each in (label, soft)]
         return [(each.nll, each.log_sum, slopes.nll) for each, slopes in found]
 
-    wanted = jax.jit(partial(terms, axis=LAST))(logits, numbers, targets)
+    wanted = jit(partial(terms, axis=LAST))(logits, numbers, targets)
     split, rows = PartitionSpec("data", "model"), PartitionSpec("data")
     if kind == "shard_map":
         outs = [(rows, rows, split)] * 2
-        found = jax.jit(jax.shard_map(terms, mesh=mesh, in_specs=(split, rows, split), out_specs=outs))(
+        found = jit(jax.shard_map(terms, mesh=mesh, in_specs=(split, rows, split), out_specs=outs))(
             logits, numbers, targets
         )
     else:
@@ -208,7 +209,7 @@ def test_classes_and_rows_on_a_mesh(kind: str, functions: Any) -> None:
             for array, spec in ((logits, split), (numbers, rows), (targets, split))
         ]
         with jax.set_mesh(mesh):
-            found = jax.jit(terms)(*arrays)
+            found = jit(terms)(*arrays)
     chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), rtol=1e-12, atol=1e-14)
 
 
@@ -216,9 +217,9 @@ def test_classes_and_rows_on_a_mesh(kind: str, functions: Any) -> None:
 @pytest.mark.parametrize("which", ["ordinary", "ties", "one class", "ruled out"])
 def test_log_softmax_of_every_platform(which: str, functions: Any) -> None:
     logits = jnp.asarray(LOGITS[which])
-    value = jax.jit(partial(functions.log_softmax, axis=LAST))(logits)
+    value = jit(partial(functions.log_softmax, axis=LAST))(logits)
     chex.assert_trees_all_close(value, jax.nn.log_softmax(logits), rtol=1e-12, atol=1e-14)
-    again, probabilities, not_negative = jax.jit(partial(functions.log_softmax_and_softmax, axis=LAST))(logits)
+    again, probabilities, not_negative = jit(partial(functions.log_softmax_and_softmax, axis=LAST))(logits)
     chex.assert_trees_all_close((again, probabilities), (value, jax.nn.softmax(logits)), rtol=1e-12, atol=1e-14)
     assert (not_negative >= 0).all()
 
@@ -238,14 +239,14 @@ def test_the_loss_of_a_row_is_an_argument(chunk_size: int, tuning: Any) -> None:
 
     chunks = Chunks.of(7, chunk_size)
     active = tuple(position for position, leaf in enumerate(jax.tree.leaves(given)) if leaf.dtype == np.float64)
-    value, counted, slopes = jax.jit(
+    value, counted, slopes = jit(
         lambda given: chunked.total_and_gradient(given, loss, chunks=chunks, tuning=tuning, active=active)
     )(given)
     wanted, gradient = jax.value_and_grad(lambda given: formula.total(given, loss, None)[0], allow_int=True)(given)
     gradient = [leaf for leaf in jax.tree.leaves(gradient) if leaf.dtype == np.float64]
     chex.assert_trees_all_close((value, slopes), (wanted, gradient), rtol=1e-12, atol=1e-13)
     chex.assert_trees_all_equal(counted, jnp.ones(7))
-    losses, _ = jax.jit(lambda given: chunked.losses(given, loss, chunks))(given._replace(weights=None))
+    losses, _ = jit(lambda given: chunked.losses(given, loss, chunks))(given._replace(weights=None))
     chex.assert_trees_all_close(losses, formula.losses(given, loss, None)[0], rtol=1e-12)
 
 
@@ -264,7 +265,7 @@ def test_a_chunk_may_have_the_logits_of_fewer_rows_in_memory(count: int, logits_
 
     def found(tuning: Any) -> Any:
         run = partial(chunked.total_and_gradient, loss=loss, chunks=Chunks.of(count, count), active=(0, 1, 3, 4, 5))
-        value, data, slopes = jax.jit(partial(run, tuning=tuning))(given)
+        value, data, slopes = jit(partial(run, tuning=tuning))(given)
         return jax.tree.map(lambda array: array.astype(float), (value, data, slopes))
 
     whole = found(rows_xla.TUNING._replace(logits_rows=None))

@@ -266,8 +266,7 @@ def test_value_alone_keeps_one_frame_of_states() -> None:
     def memory(function, time):
         log_probs, targets = jnp.zeros((4, time, 4), "float32"), jnp.ones((4, 30), "int32")
         frames, sizes = jnp.full(4, time), jnp.full(4, 30)
-        compiled = jax.jit(function).lower(log_probs, targets, frames, sizes).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        return temporaries(compiled(function, log_probs, targets, frames, sizes))
 
     states = 4 * 4 * 31  # bytes of one array of states, in one frame
     value = partial(jaxloss.ctc_loss, reduction="sum")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled, temporaries
 from fixtures.make import ADAPTIVE
 from flax import nnx
 from inputs import cotangent
@@ -191,9 +192,8 @@ def test_logits_of_one_chunk_are_in_memory() -> None:
     options = {"chunk_size": 64, "kernel_init": zeros, "rngs": nnx.Rngs(0)}
     module = AdaptiveLogSoftmaxWithLoss(32, 20_000, [100, 1000], **options)
     arrays = jnp.zeros((4096, 32), "float32"), jnp.zeros(4096, "int32")
-    value_and_gradient = jax.jit(jax.value_and_grad(AdaptiveLogSoftmaxWithLoss.loss, (0, 1)))
-    temporaries = value_and_gradient.lower(module, *arrays).compile().memory_analysis().temp_size_in_bytes
-    assert temporaries < 4 * 4096 * 19_000 / 10  # of the logits of all rows in the largest cluster
+    program = compiled(jax.value_and_grad(AdaptiveLogSoftmaxWithLoss.loss, (0, 1)), module, *arrays)
+    assert temporaries(program) < 4 * 4096 * 19_000 / 10  # of the logits of all rows in the largest cluster
 
 
 def test_predict_leaves_out_clusters_that_cannot_hold_the_class() -> None:
@@ -299,10 +299,10 @@ def test_each_device_of_shard_map_sorts_its_own_rows() -> None:
 
     data = PartitionSpec("data")
     split = jax.shard_map(mean, mesh=mesh, in_specs=(data, data), out_specs=PartitionSpec())
-    compiled = jax.jit(jax.value_and_grad(split)).lower(hidden, targets).compile()
-    assert "all-gather" not in compiled.as_text()
+    program = compiled(jax.value_and_grad(split), hidden, targets)
+    assert "all-gather" not in program.as_text()
     wanted = jax.jit(jax.value_and_grad(module.loss))(*(jnp.asarray(np.asarray(array)) for array in (hidden, targets)))
-    chex.assert_trees_all_close(jax.device_get(compiled(hidden, targets)), jax.device_get(wanted), rtol=1e-11)
+    chex.assert_trees_all_close(jax.device_get(program(hidden, targets)), jax.device_get(wanted), rtol=1e-11)
 
 
 def test_module_holds_parameters_in_flax_layout() -> None:

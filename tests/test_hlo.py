@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from compiled import compiled
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 hlo = pytest.importorskip("benchmarks.hlo")  # a source distribution has none of them
@@ -17,7 +18,7 @@ SQUARE = jax.ShapeDtypeStruct((64, 64), "float32")
 
 
 def traffic(function: Any, *arrays: Any) -> Any:
-    return hlo.traffic(jax.jit(function).lower(*arrays).compile().as_text())
+    return hlo.traffic(compiled(function, *arrays).as_text())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import compiled, exchanges, promises_memory, temporaries
+from compiled import compiled, exchanges, jit, promises_memory, temporaries
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxloss
@@ -32,10 +32,10 @@ def derivatives(log_softmax, x, change):
 
 
 def test_values_and_derivatives_are_those_of_jax() -> None:
-    wanted = jax.jit(lambda *arrays: derivatives(jax.nn.log_softmax, *arrays))(LOGITS, CHANGE)
-    found = jax.jit(lambda *arrays: derivatives(jaxloss.log_softmax, *arrays))(LOGITS, CHANGE)
+    wanted = jit(lambda *arrays: derivatives(jax.nn.log_softmax, *arrays))(LOGITS, CHANGE)
+    found = jit(lambda *arrays: derivatives(jaxloss.log_softmax, *arrays))(LOGITS, CHANGE)
     chex.assert_trees_all_close(found, wanted, **EXACT)
-    first = jax.jit(jax.vmap(lambda x: jaxloss.log_softmax(x, axis=0), 1, 1))(LOGITS)
+    first = jit(jax.vmap(lambda x: jaxloss.log_softmax(x, axis=0), 1, 1))(LOGITS)
     chex.assert_trees_all_close(first, jaxloss.log_softmax(LOGITS, axis=0), **EXACT)
     chex.assert_trees_all_close(first, jax.nn.log_softmax(LOGITS, 0), **EXACT)
 
@@ -56,7 +56,7 @@ def test_logits_that_the_compiler_forms_anew_in_each_loop(temperature: float) ->
     logits, soft = LOGITS.astype("float32") / 3, jax.nn.softmax(CHANGE.astype("float32"))
     wanted = jax.nn.log_softmax(logits / temperature)
 
-    @jax.jit
+    @jit
     def both(logits, temperature):
         scaled = logits / temperature
         return jaxloss.log_softmax(scaled), jaxloss.cross_entropy(scaled, soft, reduction="none")
@@ -146,7 +146,7 @@ def test_classes_may_be_split_over_a_mesh_axis() -> None:
 
     split = jax.shard_map(shares, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT)
     found, wanted = (
-        jax.jit(lambda *arrays, function=function: derivatives(function, *arrays))(LOGITS, CHANGE)
+        jit(lambda *arrays, function=function: derivatives(function, *arrays))(LOGITS, CHANGE)
         for function in (split, jax.nn.log_softmax)
     )
     chex.assert_trees_all_close(jax.device_get(found), jax.device_get(wanted), **EXACT)

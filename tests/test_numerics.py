@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import jit
 from jax.test_util import check_grads
 from variants import variants
 
@@ -26,7 +27,7 @@ RNG = np.random.default_rng(0)
 def with_slopes(function, points):
     """A function's value, derivative and second derivative at each of the points."""
     slope = jax.grad(function)
-    return jax.jit(lambda points: [jax.vmap(f)(points) for f in (function, slope, jax.grad(slope))])(jnp.array(points))
+    return jit(lambda points: [jax.vmap(f)(points) for f in (function, slope, jax.grad(slope))])(jnp.array(points))
 
 
 @pytest.mark.parametrize(
@@ -150,18 +151,18 @@ def test_norm_equals_numpys(p: float) -> None:
     vectors[5] = [-3.0, 0, 0, 0, 0]
     with np.errstate(divide="ignore"):  # a component of 0 to a negative power: its norm is 0
         wanted = np.linalg.norm(vectors, p, -1)
-    value = jax.jit(lambda x: norm(p, x))(vectors)
+    value = jit(lambda x: norm(p, x))(vectors)
     chex.assert_trees_all_close(value, wanted, rtol=1e-14)
-    assert not np.isnan(jax.jit(jax.jacobian(lambda x: norm(p, x).sum()))(vectors)).any()
+    assert not np.isnan(jit(jax.jacobian(lambda x: norm(p, x).sum()))(vectors)).any()
 
 
 @every_order
 def test_norm_of_zeros_has_no_slope(p: float) -> None:
     zeros = jnp.zeros((2, 3))
-    value, slope = jax.jit(jax.value_and_grad(lambda x: norm(p, x).sum()))(zeros)
+    value, slope = jit(jax.value_and_grad(lambda x: norm(p, x).sum()))(zeros)
     assert float(value) == 0
     chex.assert_trees_all_equal(slope, np.zeros((2, 3)))
-    forward = jax.jit(lambda x: jax.jvp(lambda x: norm(p, x), (x,), (jnp.ones_like(x),))[1])(zeros)
+    forward = jit(lambda x: jax.jvp(lambda x: norm(p, x), (x,), (jnp.ones_like(x),))[1])(zeros)
     chex.assert_trees_all_equal(forward, np.zeros(2))
 
 
@@ -174,7 +175,7 @@ def test_norms_differentiate_twice() -> None:
 @pytest.mark.parametrize("size", variants([1e37, 1e20, 1e-20, 1e-37], lambda size: size in (1e37, 1e-37)))
 def test_norm_neither_overflows_nor_underflows(p: float, size: float) -> None:
     vector = np.array([1.0, -2.0, 0.5]) * size
-    value, slope = jax.jit(jax.value_and_grad(lambda x: norm(p, x)))(jnp.asarray(vector, "float32"))
+    value, slope = jit(jax.value_and_grad(lambda x: norm(p, x)))(jnp.asarray(vector, "float32"))
     # float32's digits, of which a power and a root of it lose some.
     chex.assert_trees_all_close(np.float64(value), np.linalg.norm(vector, p), rtol=1e-6)
     unit = jax.grad(lambda x: norm(p, x))(jnp.asarray(vector / size))
@@ -222,7 +223,7 @@ def softmax(logits):
 @pytest.mark.parametrize("dtype", ROUNDING)
 def test_nll_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
     rows, classes = logits.shape
-    values = jax.jit(lambda x, y: (of_label(x, y), jax.grad(lambda x: of_label(x, y)[0].sum())(x)))
+    values = jit(lambda x, y: (of_label(x, y), jax.grad(lambda x: of_label(x, y)[0].sum())(x)))
     for number in range(classes):
         numbers = np.where(np.isinf(logits[:, number]), logits.argmax(-1), number)  # one that is possible
         (loss, log_sum), slope = values(jnp.asarray(logits, dtype), numbers)
@@ -244,7 +245,7 @@ def test_nll_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> 
 @some_logits
 @pytest.mark.parametrize("dtype", ROUNDING)
 def test_shifted_log_sum_and_its_slope_keep_their_digits(logits: np.ndarray, dtype: str) -> None:
-    both = jax.jit(lambda x: (of_all(x), jax.grad(lambda x: of_all(x).sum())(x)))
+    both = jit(lambda x: (of_all(x), jax.grad(lambda x: of_all(x).sum())(x)))
     value, slope = both(jnp.asarray(logits, dtype))
     ranked = np.sort(logits - logits.max(-1, keepdims=True), -1)
     close = {"rtol": ROUNDING[dtype], "atol": float(jnp.finfo(dtype).tiny)}
@@ -276,7 +277,7 @@ def test_softmax_has_no_nan_in_two_derivatives(function, logits: np.ndarray) -> 
     def total(logits):
         return sum(value[1:].sum() for value in function(logits))
 
-    hessian = jax.jit(jax.hessian(total))(jnp.asarray(logits))
+    hessian = jit(jax.hessian(total))(jnp.asarray(logits))
     chex.assert_tree_all_finite(hessian)
     chex.assert_trees_all_equal(hessian[0], np.zeros_like(hessian[0]))  # of the row that is not in the total
     chex.assert_trees_all_close(hessian.sum(-1), np.zeros(hessian.shape[:-1]), atol=1e-15)  # an offset changes nothing
@@ -295,7 +296,7 @@ def test_rows_that_are_not_kept_have_no_derivatives(function: str) -> None:
             return of_all(logits, where[:, None]).sum()
         return of_label(logits, jnp.array([0, 1, 2]), where)[0].sum()
 
-    value, slope, hessian = jax.jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)
+    value, slope, hessian = jit(lambda x: (total(x), jax.grad(total)(x), jax.hessian(total)(x)))(logits)
     assert np.isfinite(value)
     one = softmax(np.asarray(logits[0]))
     chex.assert_trees_all_close(slope[0], one - (function == "nll") * np.eye(3)[0], atol=1e-15)

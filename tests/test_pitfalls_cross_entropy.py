@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled, jit, temporaries
 from pitfalls import EXACT, INF, NAN, a, finite, value_and_grads
 
 import jaxloss
@@ -65,7 +66,7 @@ def test_cross_entropy_ignored_row_of_nan_is_clean_to_the_second_derivative(opti
 
     def derivatives(fn):
         first, forward, reverse = jax.value_and_grad(fn), jax.jacfwd(jax.jacfwd(fn)), jax.jacrev(jax.jacrev(fn))
-        return jax.jit(lambda x: (*first(x), jax.hessian(fn)(x), forward(x), reverse(x)))
+        return jit(lambda x: (*first(x), jax.hessian(fn)(x), forward(x), reverse(x)))
 
     value, gradient, *second = derivatives(alone)(kept)
     assert np.abs(second[0]).max() > 0.1
@@ -87,8 +88,8 @@ def test_probabilities_of_a_masked_row_of_nan_are_clean_to_the_second_derivative
     rows = ((1, 0), (0, 0))
     chex.assert_trees_all_close(value, wanted, **EXACT)
     chex.assert_trees_all_close(gradients, tuple(jnp.pad(g, rows) for g in wanted_gradients), **EXACT)
-    second = jax.jit(jax.hessian(masked))(logits, targets)
-    wanted_second = jax.jit(jax.hessian(jaxloss.cross_entropy))(logits[1:], targets[1:])
+    second = jit(jax.hessian(masked))(logits, targets)
+    wanted_second = jit(jax.hessian(jaxloss.cross_entropy))(logits[1:], targets[1:])
     chex.assert_trees_all_close(second, jnp.pad(wanted_second, rows * 2), **EXACT)
 
 
@@ -148,7 +149,7 @@ def test_cross_entropy_has_forward_mode_and_second_derivatives(soft: bool) -> No
     one_hot = np.asarray(targets) if soft else np.eye(3)[2]
     _, along = jax.jvp(lambda x: jaxloss.cross_entropy(x, targets), (logits,), (a([1.0, -2.0, 0.5]),))
     chex.assert_trees_all_close(along, a((probabilities - one_hot) @ [1.0, -2.0, 0.5]), **EXACT)
-    second = jax.jit(jax.hessian(jaxloss.cross_entropy))(logits, targets)
+    second = jit(jax.hessian(jaxloss.cross_entropy))(logits, targets)
     chex.assert_trees_all_close(second, a(np.diag(probabilities) - np.outer(probabilities, probabilities)), **EXACT)
 
 
@@ -188,8 +189,8 @@ def test_cross_entropy_needs_few_copies_of_the_logits(dtype: str, target: str) -
     targets = jax.ShapeDtypeStruct(*((shape, dtype) if target == "probabilities" else (shape[:1], "int32")))
     of_gradient = dtype == "bfloat16" or target == "smooth label"
     for function, copies in ((loss, 0), (jax.value_and_grad(loss), of_gradient)):
-        program = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, dtype), targets).compile()
-        assert program.memory_analysis().temp_size_in_bytes < (copies + 0.05) * 4 * shape[0] * shape[1]
+        program = compiled(function, jax.ShapeDtypeStruct(shape, dtype), targets)
+        assert temporaries(program) < (copies + 0.05) * 4 * shape[0] * shape[1]
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])
@@ -204,7 +205,7 @@ def test_finite_costs_of_any_size_and_weights_of_either_sign(soft: bool, scale: 
     expected = (weight * mass * costs).sum(1)
     given = [jnp.asarray(logits, jnp.float32), jnp.asarray(targets, jnp.float32) if soft else jnp.asarray(targets)]
     options = {"weight": jnp.asarray(weight, jnp.float32), "label_smoothing": 0.25, "reduction": "none"}
-    found = jax.jit(partial(jaxloss.cross_entropy, **options))(*given)
+    found = jit(partial(jaxloss.cross_entropy, **options))(*given)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

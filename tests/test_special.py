@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from compiled import jit
 
 from jaxloss._core.elementwise import exp_excess, log1mexp
 from jaxloss._core.special import log1p_square, log_gamma_rest, log_gamma_step
@@ -32,7 +33,7 @@ FUNCTIONS = {
 def test_a_special_function_keeps_its_digits(name: str, dtype: str) -> None:
     function, truth, points = FUNCTIONS[name]
     points = np.asarray(points, dtype)
-    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(function)))(jnp.asarray(points))
+    values, slopes = jit(jax.vmap(jax.value_and_grad(function)))(jnp.asarray(points))
     wanted = np.array([float(truth(mpmath.mpf(float(x)))) for x in points])
     # The rest and the step pass through 0, so that part of their tolerance is absolute: terms up to 16 add up to it.
     eps = float(np.finfo(dtype).eps)

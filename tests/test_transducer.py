@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled import promises_memory
+from compiled import compiled, promises_memory, temporaries
 from jax.experimental import checkify
 
 import jaxloss
@@ -30,8 +30,7 @@ def test_the_gradient_of_logits_needs_no_array_of_their_size_beside_itself():
     # The fronts and the picked cells are small beside many classes.
     logits = jax.ShapeDtypeStruct((2, 50, 11, 500), jnp.float32)
     targets, lengths = jax.ShapeDtypeStruct((2, 10), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.int32)
-    compiled = jax.jit(jax.grad(jaxloss.rnnt_loss)).lower(logits, targets, lengths, lengths).compile()
-    memory = compiled.memory_analysis()
+    memory = compiled(jax.grad(jaxloss.rnnt_loss), logits, targets, lengths, lengths).memory_analysis()
     assert memory.temp_size_in_bytes < 0.2 * memory.output_size_in_bytes
 
 
@@ -47,8 +46,8 @@ def test_from_hidden_states_the_logits_of_all_cells_never_exist():
         return jaxloss.transducer_loss(both[..., 0], both[:, :, :-1, 1], lengths, lengths)
 
     shapes = [((*cells, features), jnp.float32), ((features, classes), jnp.float32), ((2, 10), int), ((2,), int)]
-    compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*(jax.ShapeDtypeStruct(*each) for each in shapes)).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 4 * np.prod(cells) * classes
+    program = compiled(jax.grad(loss, (0, 1)), *(jax.ShapeDtypeStruct(*each) for each in shapes))
+    assert temporaries(program) < 4 * np.prod(cells) * classes
 
 
 def test_a_sequence_without_frames_has_no_path_and_no_gradient():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import compiled
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,7 @@ def computed(loss: Callable[..., Any], arrays: Arrays, differentiable: tuple[int
         losses, pull = jax.vjp(of_chosen, *(arrays[i] for i in differentiable))
         return losses, *pull(jnp.ones_like(losses))
 
-    results = (jax.jit(both) if jit else both)(*map(jnp.asarray, arrays))
+    results = (compiled.jit(both) if jit else both)(*map(jnp.asarray, arrays))
     return tuple(np.asarray(result).astype(float) for result in results)
 
 

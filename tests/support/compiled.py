@@ -2,10 +2,15 @@
 
 import math
 import re
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import pytest
+from quick import USUAL
+
+jit = partial(jax.jit, compiler_options=USUAL)
+"""`jax.jit` as users have it: the other programs of the tests are compiled quickly instead of well."""
 
 # XLA of older versions of JAX materialises more of a loss's large arrays. Values and gradients are the same there.
 promises_memory = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="memory is promised on JAX 0.10 and newer")
@@ -52,7 +57,7 @@ def alone(attributes: str) -> bool:
 
 
 def compiled(function: Any, *arguments: Any) -> Any:
-    return jax.jit(function).lower(*arguments).compile()
+    return jit(function).lower(*arguments).compile()
 
 
 def temporaries(program: Any) -> int:

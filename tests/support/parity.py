@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from case import Case
+from compiled import jit
 from inputs import cotangent
 from references import Formula
 
@@ -101,7 +102,7 @@ def program(case: Case, sets: tuple[int, ...], reductions: tuple[str, ...]) -> C
         gradients, value = jax.grad(weighted, tuple(range(len(chosen))), has_aux=True)(*chosen)
         return value, gradients
 
-    return PROGRAMS.setdefault((case.id, sets, reductions), jax.jit(run))
+    return PROGRAMS.setdefault((case.id, sets, reductions), jit(run))
 
 
 def agree(ours, theirs, dtype: str, key: str, *, gradient: bool) -> None:
