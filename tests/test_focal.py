@@ -140,3 +140,8 @@ def test_targets_marked_as_ignored_are_loud_and_can_be_masked() -> None:
     assert jnp.isnan(jaxloss.sigmoid_focal_loss(logits, targets, reduction="none")).tolist() == [False, True, False]
     masked = jaxloss.sigmoid_focal_loss(logits, targets, where=targets >= 0)
     chex.assert_trees_all_close(masked, jaxloss.sigmoid_focal_loss(logits[::2], targets[::2]), rtol=1e-12)
+
+
+def test_poly1_of_one_example_and_one_that_is_ignored() -> None:
+    value = jaxloss.poly1_cross_entropy(jnp.zeros((2, 3)), jnp.array([0, -100]), epsilon=2.0)
+    np.testing.assert_allclose(value, np.log(3) + 2 * (1 - 1 / 3), rtol=1e-6)
