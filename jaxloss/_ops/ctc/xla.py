@@ -58,6 +58,19 @@ def pick(log_probs: Float[Array, "..."], classes: Classes, batch_axis: int) -> E
     return picked.astype(accumulator(log_probs.dtype))
 
 
+def pick_by_product(values: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
+    """The values of some classes in every frame, by a product with the classes' one-hot form.
+
+    It is meant to be transposed: the transpose of a product is a product, and that of a gather is a scatter. The
+    precision is the highest. With it the product is exact, because all terms of a sum but one are 0.
+    """
+    numbers = jnp.arange(values.shape[2], dtype=classes.dtype)
+    one_hot = (classes[:, :, None] == numbers[None, None]).astype(values.dtype)
+    form = "ntc,nsc->tns" if batch_axis == 0 else "tnc,nsc->tns"
+    dtype = accumulator(values.dtype)
+    return jnp.einsum(form, values, one_hot, precision="highest", preferred_element_type=dtype)
+
+
 def value(problem: Problem) -> PerSequence:
     """Minus the log-probability of all paths; inf if there is no path.
 
