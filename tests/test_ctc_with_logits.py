@@ -10,8 +10,10 @@ import pytest
 from compiled import compiled, promises_memory, temporaries
 
 import jaxloss
-from jaxloss._ops.ctc import xla, xla_tpu
-from jaxloss._ops.ctc.problem import LOG_ZERO
+from jaxloss._core.sequences import Batch
+from jaxloss._ops.ctc import xla, xla_gpu, xla_tpu
+from jaxloss._ops.ctc.emissions import of_log_probs
+from jaxloss._ops.ctc.problem import LOG_ZERO, ctc_problem
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 7, 5)) * 3
@@ -79,3 +81,20 @@ def test_the_pick_of_tpus_is_that_of_a_gather(dtype: str, axis: int) -> None:
     expected = np.where(np.isnan(wanted) | np.isposinf(wanted), np.nan, np.maximum(wanted, lowest))
     chex.assert_trees_all_equal(np.asarray(found), expected.astype(wanted.dtype))
     assert found.dtype == wanted.dtype
+
+
+@pytest.mark.parametrize("labels", [3, 0])
+def test_the_one_loop_of_gpus_gives_the_numbers_of_the_two_loops_and_their_derivative(labels: int) -> None:
+    log_probs, targets = jax.nn.log_softmax(RNG.normal(size=(5, 20, 4))), RNG.integers(1, 4, (5, labels))
+    frames, sizes = jnp.array([20, 3, 17, 2, 0]), jnp.array([labels, labels, 0, labels, 0])
+    problem = ctc_problem(Batch(log_probs, jnp.asarray(targets), frames, sizes), 0, 0, of_log_probs)
+
+    def everything(file: object) -> object:
+        def bent(emissions: jax.Array) -> jax.Array:
+            return jnp.sum(jnp.sin(file.value_and_posteriors(problem._replace(emissions=emissions))[1]))
+
+        return file.value_and_posteriors(problem), jax.grad(bent)(problem.emissions)
+
+    (found, slopes), (wanted, wanted_slopes) = map(everything, (xla_gpu, xla))
+    chex.assert_trees_all_close(found, wanted, rtol=1e-14, atol=1e-15)
+    chex.assert_trees_all_close(slopes, wanted_slopes, rtol=1e-12, atol=1e-13)

@@ -5,6 +5,7 @@ A batch becomes a `Problem` (`problem.py`), which an implementation solves. `for
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import jax
@@ -15,10 +16,10 @@ from jaxtyping import Array, Int
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.sequences import Batch, length_mask
-from jaxloss._ops.ctc import derivative, formula, xla
+from jaxloss._ops.ctc import derivative, formula, xla, xla_gpu
 from jaxloss._ops.ctc.emissions import of_log_probs
-from jaxloss._ops.ctc.problem import Engine, PerSequence, Pick, Problem, ctc_problem
-from jaxloss._ops.platform import choose
+from jaxloss._ops.ctc.problem import Emissions, Engine, PerSequence, Pick, Problem, ctc_problem
+from jaxloss._ops.platform import by_platform, choose, recomputed
 
 T = TypeVar("T")
 
@@ -31,8 +32,14 @@ def _takes_all(problem: Problem) -> None:
     """Refuse no problem."""
 
 
+def _value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
+    """One loop over the frames on GPUs. It stores more states, which costs the others more than its launches."""
+    two_loops = xla.value_and_posteriors
+    return recomputed(partial(by_platform, two_loops, two_loops, xla_gpu.value_and_posteriors), problem)
+
+
 IMPLEMENTATIONS: Mapping[str, Engine] = {
-    "xla": Engine(_takes_all, xla.value, xla.value_and_posteriors),
+    "xla": Engine(_takes_all, xla.value, _value_and_posteriors),
     "reference": Engine(_takes_all, formula.value, formula.value_and_posteriors),
 }
 
