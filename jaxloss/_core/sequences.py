@@ -46,19 +46,19 @@ def sequence_batch(
     return Batch(log_probs if shape else log_probs[None], targets, frames, labels)
 
 
-def checked_log_probs(
-    log_probs: Float[ArrayLike, "..."], blank: int, time_major: bool
+def checked_frames(
+    name: str, frames: Float[ArrayLike, "..."], blank: int, time_major: bool
 ) -> tuple[Float[Array, "..."], tuple[int, ...], int]:
-    """Check log-probabilities. Also return the shape (N,) or () of the unreduced loss, and the axis of the batch."""
-    log_probs = floating("log_probs", log_probs)
-    if log_probs.ndim not in (2, 3):
+    """Check log-probabilities or logits. Also return the unreduced loss's shape, (N,) or (), and the batch's axis."""
+    frames = floating(name, frames)
+    if frames.ndim not in (2, 3):
         form = "(T, N, C)" if time_major else "(N, T, C)"
-        raise ValueError(f"`log_probs` has shape {log_probs.shape}, but must be {form}, or (T, C) for one sequence.")
-    classes = log_probs.shape[has_axis("log_probs", log_probs)]
+        raise ValueError(f"`{name}` has shape {frames.shape}, but must be {form}, or (T, C) for one sequence.")
+    classes = frames.shape[has_axis(name, frames)]
     if not 0 <= blank < classes:
         raise ValueError(f"`blank` is {blank}, but must be a class number from 0 to {classes - 1}.")
-    axis = 1 if time_major and log_probs.ndim == 3 else 0
-    return log_probs, () if log_probs.ndim == 2 else (log_probs.shape[axis],), axis
+    axis = 1 if time_major and frames.ndim == 3 else 0
+    return frames, () if frames.ndim == 2 else (frames.shape[axis],), axis
 
 
 def length_mask(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:

@@ -12,17 +12,27 @@ from jaxloss._core.program import keyword_options, program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.sequences import (
+    Batch,
     Lengths,
+    checked_frames,
     checked_lengths,
-    checked_log_probs,
     length_mask,
     sequence_batch,
     without_concatenation,
 )
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 from jaxloss._ops.ctc import likeliest_path, negative_log_likelihood
+from jaxloss._ops.ctc.emissions import of_logits
 
-__all__ = ["CTCAlignment", "CTCLoss", "ctc_alignment", "ctc_greedy_decode", "ctc_loss"]
+__all__ = [
+    "CTCAlignment",
+    "CTCLoss",
+    "CTCWithLogitsLoss",
+    "ctc_alignment",
+    "ctc_greedy_decode",
+    "ctc_loss",
+    "ctc_loss_with_logits",
+]
 
 NAMES = ("targets", "input_lengths", "target_lengths")
 """The arrays of integers that name a class or count frames or labels."""
@@ -56,7 +66,8 @@ def ctc_loss(
 
     Args:
         log_probs: Log-probabilities, shape (N, T, C), or (T, C) for one sequence, for example from
-            [`log_softmax`][jaxloss.log_softmax]. Frames past the end of a sequence are ignored, and so are classes that
+            [`log_softmax`][jaxloss.log_softmax]. [`ctc_loss_with_logits`][jaxloss.ctc_loss_with_logits] takes logits
+            and needs less memory. Frames past the end of a sequence are ignored, and so are classes that
             are neither blank nor label. Logits give a wrong number, and [`checked`][jaxloss.checked] raises for those
             above 0.
         targets: Class numbers (indices from 0), integers of any dtype: (N, S), padded with any integers; (S,) for one
@@ -107,6 +118,73 @@ def ctc_loss(
     )
 
 
+@keyword_options
+def ctc_loss_with_logits(
+    logits: Float[ArrayLike, "... classes"],
+    targets: Integer[ArrayLike, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+    time_major: bool = False,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Connectionist temporal classification of logits: [`ctc_loss`][jaxloss.ctc_loss] of their log-softmax, in nats.
+
+    $$ \ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \prod_{t=1}^{T} p_t(\pi_t), \qquad
+       p_t = \operatorname{softmax}(x_t) $$
+
+    No array of log-probabilities exists. The gradient is the softmax minus the posterior,
+    $p_t(c) - P(\pi_t = c \mid y)$, and it is written once.
+
+    Args:
+        logits: Unnormalised log-probabilities $x$, shape (N, T, C), or (T, C) for one sequence. A logit of -inf rules
+            its class out. Frames past the end of a sequence are ignored.
+        targets: Class numbers (indices from 0), in any form that `ctc_loss` takes.
+        input_lengths: The number of frames of each sequence, from 0 to T, shape (N,).
+        target_lengths: The number of labels of each sequence, from 0 to S, shape (N,).
+        blank: The class of a frame without a label.
+        zero_infinity: Whether a sequence that is too short for its labels has the loss 0, without a gradient.
+        time_major: Whether `logits` are (T, N, C), as in PyTorch.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce]. Only the mean divides by the number of
+            labels.
+        where: True for the sequences that take part, shape (N,). See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each sequence, shape (N,). See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of shape (N,). Labels without a path have the loss inf and a gradient of 0. A label that
+        is the blank or no class, a length out of range, and a logit that is NaN or inf make the loss of their sequence
+        NaN.
+
+    Raises:
+        ValueError: The same mistakes as in `ctc_loss`.
+        TypeError: The same mistakes as in `ctc_loss`.
+
+    Examples:
+        >>> logits = jnp.array([[[0.0, 4.0, 0.0], [0.0, 0.0, 4.0]]])
+        >>> print(f"{jaxloss.ctc_loss_with_logits(logits, jnp.array([[1, 2]]), [2], [2], reduction='sum'):.4f}")
+        0.0720
+
+    Source: Graves et al., 2006; `optax.losses.ctc_loss` takes logits too.
+    """
+    targets = without_concatenation(targets, target_lengths, logits)
+    return _ctc_loss_with_logits(
+        logits,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank=blank,
+        zero_infinity=zero_infinity,
+        time_major=time_major,
+        reduction=reduction,
+        where=where,
+        sample_weight=sample_weight,
+    )
+
+
 @program(integers=NAMES)
 def _ctc_loss(
     log_probs: Float[ArrayLike, "... classes"],
@@ -121,20 +199,60 @@ def _ctc_loss(
     where: Mask | None,
     sample_weight: Weight | None,
 ) -> Float[Array, "..."]:
-    check_reduction(reduction)
-    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
-    batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths, where)
+    given = checked_frames("log_probs", log_probs, blank, time_major)
+    batch = sequence_batch(*given[:2], targets, input_lengths, target_lengths, where)
+    losses = negative_log_likelihood(batch, given[2], blank)
+    return _reduced(losses, batch, given[1], zero_infinity, reduction, where, sample_weight)
 
-    losses = negative_log_likelihood(batch, axis, blank)
+
+@program(integers=NAMES)
+def _ctc_loss_with_logits(
+    logits: Float[ArrayLike, "... classes"],
+    targets: Integer[Array, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    *,
+    blank: int,
+    zero_infinity: bool,
+    time_major: bool,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+) -> Float[Array, "..."]:
+    given = checked_frames("logits", logits, blank, time_major)
+    batch = sequence_batch(*given[:2], targets, input_lengths, target_lengths, where)
+    losses = negative_log_likelihood(batch, given[2], blank, pick=of_logits)
+    return _reduced(losses, batch, given[1], zero_infinity, reduction, where, sample_weight)
+
+
+def _reduced(
+    losses: Float[Array, "sequences"],
+    batch: Batch,
+    shape: tuple[int, ...],
+    zero_infinity: bool,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+) -> Float[Array, "..."]:
+    check_reduction(reduction)
     if zero_infinity:
         losses = jnp.where(is_infinite(losses), 0.0, losses)
     if reduction == "mean":
         losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
-    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=log_probs.dtype)
+    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=batch.log_probs.dtype)
 
 
 class CTCLoss(Loss, fn=ctc_loss):
     """Option object of [`ctc_loss`][jaxloss.ctc_loss]."""
+
+    blank: int = static(0)
+    zero_infinity: bool = static(False)
+    time_major: bool = static(False)
+    reduction: Reduction = static("mean")
+
+
+class CTCWithLogitsLoss(Loss, fn=ctc_loss_with_logits):
+    """Option object of [`ctc_loss_with_logits`][jaxloss.ctc_loss_with_logits]."""
 
     blank: int = static(0)
     zero_infinity: bool = static(False)
@@ -206,7 +324,7 @@ def _ctc_alignment(
     blank: int,
     time_major: bool,
 ) -> CTCAlignment:
-    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    log_probs, shape, axis = checked_frames("log_probs", log_probs, blank, time_major)
     batch = sequence_batch(log_probs, shape, targets, input_lengths, target_lengths)
 
     # The posterior is minus the derivative of the loss.
@@ -247,7 +365,7 @@ def ctc_greedy_decode(
 
     Source: Graves et al., 2006, "best path decoding".
     """
-    log_probs, shape, axis = checked_log_probs(log_probs, blank, time_major)
+    log_probs, shape, axis = checked_frames("log_probs", log_probs, blank, time_major)
     best = jnp.argmax(log_probs, -1)
     best = best.T if axis else best.reshape(-1, log_probs.shape[-2])
     count, longest = best.shape

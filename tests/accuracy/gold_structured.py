@@ -42,6 +42,29 @@ def ctc_loss(log_probs: Matrix, labels: Sequence[int], frames: int, length: int,
     return [one(-log(likelihood)), [[Truth(-each, mpf(1)) for each in row] for row in expected]]
 
 
+def ctc_loss_with_logits(
+    logits: Matrix, labels: Sequence[int], frames: int, length: int, *, blank: int = 0
+) -> list[Any]:
+    """Of one sequence, and its derivative in the logits: each class's probability minus how often it is expected."""
+    exponentials = [[exp(value) for value in row] for row in logits]
+    probabilities = [[each / sum(row) for each in row] for row in exponentials]
+    log_probs = [[log(each) if each else -inf for each in row] for row in probabilities]
+    loss, slopes = ctc_loss(log_probs, labels, frames, length, blank=blank)
+    if slopes is None:
+        return [loss, None]
+    # An emission has the rounding of its logit and of the log-sum-exp, as much as they are large.
+    size = sum(max(abs(value) for value in row if value > -inf) for row in logits[:frames])
+    loss = Truth(loss.value, loss.scale + size)
+    rows = zip(probabilities, slopes, range(len(logits)), strict=True)
+    return [
+        loss,
+        [
+            [Truth(p * (t < frames) + slope.value, 1 + size) for p, slope in zip(row, slope_row, strict=True)]
+            for row, slope_row, t in rows
+        ],
+    ]
+
+
 def _passed(states: Sequence[int], rows: Matrix) -> list[list[Any]]:
     """The probability of having emitted what led to each state, in each frame."""
     found: list[list[Any]] = []

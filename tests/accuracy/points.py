@@ -237,6 +237,17 @@ def ordinary_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return log_probs, targets, rng.integers(FRAMES // 2, FRAMES + 1, inputs.shape), rng.integers(1, 21, inputs.shape)
 
 
+def sequences_of_logits(kind: Kind) -> Arrays:
+    """The logits whose log-softmax `sequences` has, moved up and down."""
+    log_probs, *rest = sequences(kind)
+    return log_probs + np.resize([0.0, 30.0, -300.0], log_probs.shape[0])[:, None, None], *rest
+
+
+def ordinary_sequences_of_logits(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    log_probs, *rest = ordinary_sequences(rng, inputs)
+    return rng.normal(size=log_probs.shape) * inputs.scale, *rest
+
+
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(-1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), -1, keepdims=True))

@@ -357,6 +357,12 @@ def log_probs_and_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return log_probs, targets, np.asarray(rng.integers(5, frames + 1, inputs.shape)), lengths
 
 
+@takes(REAL, SEQUENCE, LENGTH, LENGTH)
+def logits_and_sequences(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    log_probs, *rest = log_probs_and_sequences(rng, inputs)
+    return normal(rng, log_probs.shape, inputs.scale), *rest
+
+
 def ctc(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
     """PyTorch's frames come first, and its gradient has the class's probability added, where there is a path."""
     log_probs, targets, input_lengths, target_lengths = arrays
@@ -370,3 +376,8 @@ def ctc(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options
     excess = excess - excess.detach()
     excess = {"none": excess, "sum": excess.sum(), "mean": (excess / target_lengths.clamp_min(1)).mean()}[reduction]
     return functional.ctc_loss(*rest, reduction=reduction, **options) - excess
+
+
+def ctc_with_logits(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Any:
+    logits, *rest = arrays
+    return ctc(functional, (functional.log_softmax(logits, -1), *rest), reduction, options)

@@ -5,6 +5,7 @@ A batch becomes a `Problem` (`problem.py`), which an implementation solves. `for
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import jax
@@ -15,9 +16,10 @@ from jaxtyping import Array, Int
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.sequences import Batch, length_mask
-from jaxloss._ops.ctc import derivative, formula, xla
-from jaxloss._ops.ctc.problem import Engine, PerSequence, Problem, ctc_problem
-from jaxloss._ops.platform import choose
+from jaxloss._ops.ctc import derivative, formula, xla, xla_gpu
+from jaxloss._ops.ctc.emissions import of_log_probs
+from jaxloss._ops.ctc.problem import Emissions, Engine, PerSequence, Pick, Problem, ctc_problem
+from jaxloss._ops.platform import by_platform, choose, recomputed
 
 T = TypeVar("T")
 
@@ -30,22 +32,28 @@ def _takes_all(problem: Problem) -> None:
     """Refuse no problem."""
 
 
+def _value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
+    """One loop over the frames on GPUs. It stores more states, which costs the others more than its launches."""
+    two_loops = xla.value_and_posteriors
+    return recomputed(partial(by_platform, two_loops, two_loops, xla_gpu.value_and_posteriors), problem)
+
+
 IMPLEMENTATIONS: Mapping[str, Engine] = {
-    "xla": Engine(_takes_all, xla.value, xla.value_and_posteriors),
+    "xla": Engine(_takes_all, xla.value, _value_and_posteriors),
     "reference": Engine(_takes_all, formula.value, formula.value_and_posteriors),
 }
 
 
 def negative_log_likelihood(
-    batch: Batch, axis: int, blank: int, implementation: Implementation | None = None
+    batch: Batch, axis: int, blank: int, implementation: Implementation | None = None, pick: Pick = of_log_probs
 ) -> PerSequence:
     """Minus the log-probability of all paths; inf if there is no path, NaN where a value is out of its domain.
 
-    `axis` is that of the sequences in the log-probabilities.
+    `axis` is that of the sequences in the log-probabilities, or in the logits if `pick` is `of_logits`.
     """
 
     def solve(batch: Batch) -> PerSequence:
-        problem = ctc_problem(batch, axis, blank, derivative.pick)
+        problem = ctc_problem(batch, axis, blank, pick)
         engine = choose(implementation, IMPLEMENTATIONS, lambda each: each.refuses(problem))
         return derivative.losses(problem, engine)
 
@@ -56,7 +64,7 @@ def likeliest_path(batch: Batch, axis: int, blank: int) -> tuple[PerSequence, In
     """The log-probability of the likeliest path, and its class in every frame; -1 where there is no path or frame."""
 
     def solve(batch: Batch) -> tuple[PerSequence, Int[Array, "sequences frames"]]:
-        problem = ctc_problem(batch, axis, blank, derivative.pick)
+        problem = ctc_problem(batch, axis, blank, of_log_probs)
         score, states = formula.best_path(problem)
         # A derivative reaches the score alone: the path is made of integers.
         states = states[: batch.log_probs.shape[1 - axis]].T  # without the frames that fill the last block

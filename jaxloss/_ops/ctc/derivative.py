@@ -13,9 +13,9 @@ from jaxtyping import Array, Float
 
 from jaxloss._core.autodiff import custom_jvp, nan_unless
 from jaxloss._core.dtypes import accumulator
-from jaxloss._ops.ctc import formula, xla, xla_cpu
+from jaxloss._ops.ctc import formula, xla, xla_cpu, xla_tpu
 from jaxloss._ops.ctc.problem import Classes, Emissions, Engine, PerSequence, Problem
-from jaxloss._ops.platform import on_cpu
+from jaxloss._ops.platform import by_platform
 
 
 def losses(problem: Problem, engine: Engine) -> PerSequence:
@@ -60,18 +60,19 @@ def _value_and_posteriors_jvp(
 
 
 @custom_jvp(2)
-def pick(log_probs: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
-    """The log-probability of each class in every frame, in the dtype of the maths."""
-    return xla.pick(log_probs, classes, batch_axis)
+def pick(values: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
+    """The value of each class in every frame, in the dtype of the maths."""
+    elsewhere, on_tpus = (partial(file.pick, batch_axis=batch_axis) for file in (xla, xla_tpu))
+    return by_platform(elsewhere, on_tpus, elsewhere, values, classes)
 
 
 @pick.defjvp
 def _pick_jvp(
     batch_axis: int, primals: tuple[Float[Array, "..."], Classes], tangents: tuple[Float[Array, "..."], object]
 ) -> tuple[Emissions, Emissions]:
-    log_probs, classes = primals
+    values, classes = primals
     # The cast comes first, so that the transpose adds the posteriors of one class in the dtype of the maths.
-    tangent = tangents[0].astype(accumulator(log_probs.dtype))
+    tangent = tangents[0].astype(accumulator(values.dtype))
     # The tangent is linear. JAX transposes the choice of the platform, but never differentiates it.
-    on_cpus, elsewhere = (partial(file.pick, batch_axis=batch_axis) for file in (xla_cpu, xla))
-    return pick(log_probs, classes, batch_axis), on_cpu(on_cpus, elsewhere, tangent, classes)
+    choices = (partial(each, batch_axis=batch_axis) for each in (xla_cpu.pick_tangent, xla.pick_by_product, xla.pick))
+    return pick(values, classes, batch_axis), by_platform(*choices, tangent, classes)

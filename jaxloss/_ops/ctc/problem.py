@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxloss._core.domains import Domain, expect, log_probabilities, within
+from jaxloss._core.domains import Domain, within
 from jaxloss._core.extended_range import lowest_log
 from jaxloss._core.sequences import Batch, length_mask
 
@@ -18,8 +18,9 @@ Classes: TypeAlias = Int[Array, "sequences labels_and_blank"]
 """The class number of each emission."""
 
 
-Pick: TypeAlias = Callable[[Float[Array, "..."], Classes, int], Emissions]
-"""A function that picks the log-probabilities of some classes in every frame. The number is the axis of the batch."""
+Pick: TypeAlias = Callable[[Float[Array, "..."], Classes, Bool[Array, "sequences frames"], int], Emissions]
+"""A function that picks the log-probabilities of some classes in every frame. The mask has the frames that are in a
+sequence, and the number is the axis of the batch."""
 
 
 PerSequence: TypeAlias = Float[Array, "sequences"]
@@ -58,10 +59,7 @@ class Engine(NamedTuple):
 
 
 def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
-    """Pick the log-probabilities that the paths use, and check the values' domains.
-
-    `pick` is an argument because its derivative depends on the platform.
-    """
+    """Pick the log-probabilities that the paths use, and check the values' domains."""
     log_probs, targets, input_lengths, target_lengths = batch
     count, width = targets.shape
     longest, classes = log_probs.shape[1 - axis], log_probs.shape[2]
@@ -85,8 +83,7 @@ def ctc_problem(batch: Batch, axis: int, blank: int, pick: Pick) -> Problem:
     labels = jnp.where(in_range & in_target, targets, blank)
     numbers = jnp.concatenate([jnp.full((count, 1), blank, labels.dtype), labels], 1)
 
-    emissions = pick(log_probs, numbers, axis)
-    expect(log_probabilities(log_probs.dtype), (in_input if axis == 0 else in_input.T)[:, :, None], log_probs=log_probs)
+    emissions = pick(log_probs, numbers, in_input, axis)
     # A certain blank after the end lets every path wait there, so that one loop serves sequences of all lengths.
     certain_blank = jnp.where(jnp.arange(width + 1) == 0, 0.0, LOG_ZERO).astype(emissions.dtype)[None, None]
     whole = whole_blocks(longest)  # the padding is after the end of every sequence

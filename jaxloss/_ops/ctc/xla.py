@@ -58,6 +58,19 @@ def pick(log_probs: Float[Array, "..."], classes: Classes, batch_axis: int) -> E
     return picked.astype(accumulator(log_probs.dtype))
 
 
+def pick_by_product(values: Float[Array, "..."], classes: Classes, batch_axis: int) -> Emissions:
+    """The values of some classes in every frame, by a product with the classes' one-hot form.
+
+    It is meant to be transposed: the transpose of a product is a product, and that of a gather is a scatter. The
+    precision is the highest. With it the product is exact, because all terms of a sum but one are 0.
+    """
+    numbers = jnp.arange(values.shape[2], dtype=classes.dtype)
+    one_hot = (classes[:, :, None] == numbers[None, None]).astype(values.dtype)
+    form = "ntc,nsc->tns" if batch_axis == 0 else "tnc,nsc->tns"
+    dtype = accumulator(values.dtype)
+    return jnp.einsum(form, values, one_hot, precision="highest", preferred_element_type=dtype)
+
+
 def value(problem: Problem) -> PerSequence:
     """Minus the log-probability of all paths; inf if there is no path.
 
@@ -93,9 +106,7 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
     storage = Extended(*(jnp.zeros_like(emissions[:, :, 1:], dtype=array.dtype) for array in start.labels))
     alphas, saved = _loop_over_frames(frames, start, storage, forward)
     likelihood = extended.normalize(_likelihood(alphas, skip_cost, target_lengths))
-    impossible = extended.is_zero(likelihood)
-    # Without a path the posteriors are 0 and not 0 / 0, so that the gradient of an infinite loss is 0.
-    inverse = jnp.where(impossible, 0.0, 1 / likelihood.mantissa)[:, None]
+    inverse = inverse_mantissa(likelihood)
     # Going backward, a skip leaves the label before: the cost stands one place earlier.
     skip_cost_backward = jnp.pad(
         skip_cost[:, 1:], ((0, 0), (0, 1)), constant_values=extended.layout(emissions.dtype).zero_exponent
@@ -106,26 +117,45 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
         betas = _step_backward(betas, skip_cost_backward)
         # The posteriors overwrite the stored mantissas of the alphas, which no later frame needs: that saves an array.
         alpha, beta = Extended(_frame(posteriors, frame), _frame(saved.exponent, frame)), betas.labels
-        product = Extended(alpha.mantissa * beta.mantissa, alpha.exponent + beta.exponent)
-        # No posterior exceeds 1, so that the shift is never far upward. The bound holds for states without a path in a
-        # sequence without a path, where the exponents are arbitrary.
-        shift = jnp.maximum(likelihood.exponent[:, None], product.exponent - 40)
-        posterior = extended.mantissa_at(product, shift) * inverse
+        posterior = label_posteriors(alpha, beta, likelihood.exponent, inverse)
         return _emit(betas, _frame(emissions, frame)), _set_frame(posteriors, posterior, frame)
 
     _, labels = _loop_over_frames(frames, _certain_blank(emissions, target_lengths), saved.mantissa, backward)
-    # A frame that is no label is the blank. Rounding must not give it a probability below 0. The correction is a
-    # constant to the derivative, because the sum of all posteriors does not depend on the emissions.
-    blank = jnp.where(impossible, 0.0, 1.0)[None] - jnp.sum(labels, 2)
+    return -extended.to_log(likelihood), with_blank(labels, likelihood)
+
+
+def inverse_mantissa(likelihood: Extended) -> Float[Array, "sequences"]:
+    """1 / mantissa, or 0 for labels without a path, so that the gradient of an infinite loss is 0 and not 0 / 0."""
+    return jnp.where(extended.is_zero(likelihood), 0.0, 1 / likelihood.mantissa)
+
+
+def label_posteriors(
+    alpha: Extended, beta: Extended, exponent: Int[Array, "... sequences"], inverse: Float[Array, "... sequences"]
+) -> Float[Array, "... sequences labels"]:
+    """alpha * beta / likelihood, as floating numbers, of the likelihood's exponent and the inverse of its mantissa."""
+    product = Extended(alpha.mantissa * beta.mantissa, alpha.exponent + beta.exponent)
+    # No posterior exceeds 1, so that the shift is never far upward. The bound holds for states without a path in a
+    # sequence without a path, where the exponents are arbitrary.
+    shift = jnp.maximum(exponent[..., None], product.exponent - 40)
+    return extended.mantissa_at(product, shift) * inverse[..., None]
+
+
+def with_blank(labels: Float[Array, "frames sequences labels"], likelihood: Extended) -> Emissions:
+    """The posteriors of the blank before those of the labels: a frame that is no label is the blank.
+
+    Rounding must not give it a probability below 0. The correction is a constant to the derivative, because the sum of
+    all posteriors does not depend on the emissions.
+    """
+    blank = jnp.where(extended.is_zero(likelihood), 0.0, 1.0)[None] - jnp.sum(labels, 2)
     blank += lax.stop_gradient(jnp.maximum(-blank, 0.0))
-    return -extended.to_log(likelihood), jnp.concatenate([blank[:, :, None], labels], 2)
+    return jnp.concatenate([blank[:, :, None], labels], 2)
 
 
 def _step_forward(alphas: States, skip_cost: Int[Array, "sequences labels"]) -> States:
     """Move the alphas on by one frame, without the new frame's emission."""
     # A blank is entered from the label before it, and a label from the blank or, by a skip, the label before it.
     blanks, labels = alphas
-    into_blanks = _pad(labels, (1, 0))  # the label before each blank
+    into_blanks = pad(labels, (1, 0))  # the label before each blank
     previous_blanks, previous_labels = _slice(blanks, slice(-1)), _slice(into_blanks, slice(-1))
     return States(
         extended.add(blanks, into_blanks),
@@ -137,7 +167,7 @@ def _step_backward(betas: States, skip_cost: Int[Array, "sequences labels"]) -> 
     """Move the betas back by one frame, without the new frame's emission."""
     # The mirror image: a blank leads to the label after it, and a label to the blank or the label after it.
     blanks, labels = betas
-    from_blanks = _pad(labels, (0, 1))  # the label after each blank
+    from_blanks = pad(labels, (0, 1))  # the label after each blank
     next_blanks, next_labels = _slice(blanks, slice(1, None)), _slice(from_blanks, slice(1, None))
     return States(
         extended.add(blanks, from_blanks), extended.add(labels, next_blanks, _add_exponent(next_labels, skip_cost))
@@ -208,7 +238,7 @@ def _add_exponent(x: Extended, exponent: Int[Array, "..."]) -> Extended:
     return Extended(x.mantissa, x.exponent + exponent)
 
 
-def _pad(x: Extended, sides: tuple[int, int]) -> Extended:
+def pad(x: Extended, sides: tuple[int, int]) -> Extended:
     """Add zeros before or after the states."""
     widths = ((0, 0), sides)
     zero_exponent = extended.layout(x.mantissa.dtype).zero_exponent

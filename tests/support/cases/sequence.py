@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import points
 from case import Case
-from inputs import Inputs, ctc
+from inputs import Inputs, ctc, ctc_with_logits
 from measured import Measured
 from mistakes import b, c, f, i, row
 from references import Torch
@@ -142,6 +142,35 @@ CASES = [
                 lambda: jaxloss.ctc_greedy_decode(i(4, 5, 3), [5, 5, 5, 5]),
                 TypeError,
                 "`log_probs` has dtype int32, but must be real and floating",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.CTCWithLogitsLoss,
+        inputs.logits_and_sequences,
+        element="sequence",
+        options=({}, {"blank": 2, "zero_infinity": True}),
+        inputs={
+            "batched": Inputs((5,), size=4),
+            "unbatched": Inputs((), size=4),
+            "large": Inputs((7,), scale=30, size=4),
+        },
+        reference=Torch(ctc_with_logits),
+        accuracy=(
+            Measured(
+                gold_structured.ctc_loss_with_logits,
+                points.sequences_of_logits,
+                points.ordinary_sequences_of_logits,
+                inputs=Inputs((3,)),
+                ulps=(4, 64),
+            ),
+        ),
+        mistakes=(
+            row(
+                "ctc_loss_with_logits-axes",
+                lambda: jaxloss.ctc_loss_with_logits(f(4, 5, 3, 1), i(4, 2) + 1, i(4) + 5, i(4) + 2),
+                ValueError,
+                "`logits` has shape (4, 5, 3, 1), but must be (N, T, C), or (T, C) for one sequence.",
             ),
         ),
     ),
