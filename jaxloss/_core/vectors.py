@@ -1,13 +1,17 @@
 """Vectors whose cosines are taken from one matrix product."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import floating, mask
+from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_numbers import class_numbers, not_ignored
 from jaxloss._core.dtypes import accumulator, limits
+from jaxloss._core.elementwise import ratio
 from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.types import ArrayLike, Mask, Values
 
@@ -28,14 +32,8 @@ class Directions(NamedTuple):
         """Multiply each vector by a power of 2 that takes its largest component near 1, so that products are finite."""
         if vectors.size == 0:
             return cls.as_they_are(vectors)
-        dtype = accumulator(vectors.dtype)
-        largest = jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True)
-        # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
-        # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
-        tiny = limits(vectors.dtype).tiny
-        least = max(tiny, limits(dtype).tiny ** 0.5)
-        vectors = vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
-        squares = jnp.sum(jnp.square(vectors.astype(dtype)), -1)
+        vectors = near_one(vectors)
+        squares = jnp.sum(jnp.square(vectors.astype(accumulator(vectors.dtype))), -1)
         zero = squares == 0
         return cls(vectors, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
 
@@ -43,6 +41,72 @@ class Directions(NamedTuple):
     def as_they_are(cls, vectors: Values) -> "Directions":
         """Vectors for dot products: nothing divides them."""
         return cls(vectors, jnp.ones(vectors.shape[0], accumulator(vectors.dtype)))
+
+
+def near_one(vectors: Values) -> Values:
+    """The vectors over the last axis, each times a power of 2 that takes its largest component near 1."""
+    dtype = accumulator(vectors.dtype)
+    largest = jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True)
+    # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
+    # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
+    tiny = limits(vectors.dtype).tiny
+    least = max(tiny, limits(dtype).tiny ** 0.5)
+    return vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
+
+
+class UnitScales(NamedTuple):
+    """Two numbers for each vector. A vector times both, in this order, is a unit vector; one of zeros stays zeros."""
+
+    power: Values
+    """1, or a power of 2 that takes a vector of extreme size back into range."""
+    inverse_norm: Values
+    """1 / |power * v|, in float32 or wider; 0 for a vector of zeros."""
+
+    def __call__(self, products: Values, axis: int) -> Values:
+        """Products with the vectors become products with unit vectors. The vectors have no axis `axis`."""
+        return products * jnp.expand_dims(self.power, axis) * jnp.expand_dims(self.inverse_norm, axis)
+
+
+@custom_jvp(1)
+def directed(vectors: Values, axis: int) -> tuple[Values, UnitScales]:
+    """The vectors over an axis, and the numbers that make them unit vectors.
+
+    It is for functions of the vectors' directions. Such a function does not change along a vector. So the derivative
+    takes the numbers for constants, and removes the part along the vector from the vectors' tangent. The derivative of
+    the numbers would take a pass over all products with the vectors, which would stay in memory for it.
+    """
+    return vectors, _unit_scales(vectors, axis)
+
+
+@directed.defjvp
+def _directed_jvp(
+    axis: int, primals: tuple[Values], tangents: tuple[Values]
+) -> tuple[tuple[Values, UnitScales], tuple[Values, UnitScales]]:
+    (vectors,), (dot,) = primals, tangents
+    scales = _unit_scales(vectors, axis)
+    # This factor is 1. Its derivative is that of the numbers, which second derivatives need.
+    one = ratio(scales.inverse_norm, lax.stop_gradient(scales.inverse_norm), empty=1.0)
+    factor, one = (jnp.expand_dims(each, axis) for each in (scales.power * scales.inverse_norm, one))
+    unit, dot = vectors.astype(factor.dtype) * factor, dot.astype(factor.dtype)
+    across = (dot - unit * jnp.sum(unit * dot, axis, keepdims=True)) * one
+    zero = jnp.zeros_like(scales.power)
+    return directed(vectors, axis), (across.astype(vectors.dtype), UnitScales(zero, zero))
+
+
+def _unit_scales(vectors: Values, axis: int) -> UnitScales:
+    """The numbers, without an array of the vectors' size.
+
+    The power has three values, which are enough for the squares to stay in range. The exact power of 2 comes from bits,
+    and XLA's CPU would store the product with it before the sum.
+    """
+    vectors = vectors.astype(accumulator(vectors.dtype))
+    far = -round(math.log2(limits(vectors.dtype).tiny)) * 5 // 7  # 90 for float32
+    largest = jnp.max(jnp.abs(vectors), axis)
+    long, short = largest > 2.0 ** (far // 2), (largest < 2.0 ** (-far // 2)) & (largest > 0)
+    power = jnp.where(long, 2.0**-far, jnp.where(short, 2.0**far, 1.0)).astype(vectors.dtype)
+    squares = jnp.sum(jnp.square(vectors * jnp.expand_dims(power, axis)), axis)
+    zero = squares == 0
+    return UnitScales(power, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
 
 
 def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:

@@ -1,0 +1,108 @@
+"""Cases of the softmax of cosines with margins."""
+
+import inputs
+import margin_softmax_formulas as formulas
+from case import Case
+from inputs import MANY_EXAMPLES
+from mistakes import f, i, row
+from references import Torch
+
+import jaxloss
+
+OF_CLASSES = {"inputs": MANY_EXAMPLES, "differentiable": (0, 1), "shared": (1,), "float32_losses": True}
+CASES = [
+    Case(
+        jaxloss.ArcFaceLoss,
+        inputs.hidden_kernel_labels,
+        element="example",
+        options=({}, {"margin": 1.25, "scale": 8.0, "easy_margin": True, "chunk_size": 2}),
+        reference=Torch(formulas.arcface),
+        mistakes=(
+            row(
+                "arcface_loss-transposed_kernel",
+                lambda: jaxloss.arcface_loss(f(4, 3), f(5, 3), i(4)),
+                ValueError,
+                "`kernel` has shape (5, 3), but for `embeddings` (4, 3) it must be (width, classes) with width 3",
+                "use `kernel.T`.",
+            ),
+            row(
+                "arcface_loss-no_classes",
+                lambda: jaxloss.arcface_loss(f(4, 3), f(3, 0), i(4)),
+                ValueError,
+                "`kernel` has shape (3, 0): the loss needs a class.",
+            ),
+            row(
+                "arcface_loss-degrees",
+                lambda: jaxloss.arcface_loss(f(4, 3), f(3, 5), i(4), margin=28.6),
+                ValueError,
+                "`margin` is 28.6, but must be at least 0 and at most 3.14159.",
+            ),
+            row(
+                "arcface_loss-margins_of_other_examples",
+                lambda: jaxloss.arcface_loss(f(4, 3), f(3, 5), i(4), margin=f(3)),
+                ValueError,
+                "`margin` has shape (3,), but is one number, or one for each example: (4,).",
+            ),
+        ),
+        **OF_CLASSES,
+    ),
+    Case(
+        jaxloss.CosFaceLoss,
+        inputs.hidden_kernel_labels,
+        element="example",
+        options=({"chunk_size": 2}, {"margin": 0.25, "scale": 8.0}),
+        reference=Torch(formulas.cosface),
+        mistakes=(
+            row(
+                "cosface_loss-scale",
+                lambda: jaxloss.cosface_loss(f(4, 3), f(3, 5), i(4), scale=0.0),
+                ValueError,
+                "`scale` is 0.0, but must be above 0.",
+            ),
+        ),
+        **OF_CLASSES,
+    ),
+    Case(
+        jaxloss.MarginSoftmaxLoss,
+        inputs.hidden_kernel_labels,
+        element="example",
+        options=(
+            {"multiplier": 3.0, "scale": 8.0},
+            {
+                "multiplier": 2.5,
+                "angular_margin": 0.25,
+                "additive_margin": 0.125,
+                "scale": 8.0,
+                "easy_margin": True,
+                "chunk_size": 2,
+            },
+        ),
+        reference=Torch(formulas.margin_softmax),
+        mistakes=(
+            row(
+                "margin_softmax_loss-multiplier",
+                lambda: jaxloss.margin_softmax_loss(f(4, 3), f(3, 5), i(4), multiplier=0.5),
+                ValueError,
+                "`multiplier` is 0.5, but must be at least 1.",
+            ),
+        ),
+        **OF_CLASSES,
+    ),
+    Case(
+        jaxloss.AdaFaceLoss,
+        inputs.hidden_kernel_labels,
+        element="example",
+        options=({}, {"mean": 1.5, "std": 0.75, "margin": 0.25, "h": 0.5, "scale": 8.0, "chunk_size": 2}),
+        reference=Torch(formulas.adaface),
+        true_gradient=False,  # the length of an embedding is a constant
+        mistakes=(
+            row(
+                "adaface_loss-std",
+                lambda: jaxloss.adaface_loss(f(4, 3), f(3, 5), i(4), mean=1.0, std=0.0),
+                ValueError,
+                "`std` is 0.0, but must be above 0.",
+            ),
+        ),
+        **OF_CLASSES,
+    ),
+]
