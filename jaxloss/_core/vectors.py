@@ -54,50 +54,36 @@ def near_one(vectors: Values) -> Values:
     return vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
 
 
-class UnitScales(NamedTuple):
-    """Two numbers for each vector. A vector times both, in this order, is a unit vector; one of zeros stays zeros."""
-
-    power: Values
-    """1, or a power of 2 that takes a vector of extreme size back into range."""
-    inverse_norm: Values
-    """1 / |power * v|, in float32 or wider; 0 for a vector of zeros."""
-
-    def __call__(self, products: Values, axis: int) -> Values:
-        """Products with the vectors become products with unit vectors. The vectors have no axis `axis`."""
-        return products * jnp.expand_dims(self.power, axis) * jnp.expand_dims(self.inverse_norm, axis)
-
-
 @custom_jvp(1)
-def directed(vectors: Values, axis: int) -> tuple[Values, UnitScales]:
-    """The vectors over an axis, and the numbers that make them unit vectors.
+def directed(vectors: Values, axis: int) -> tuple[Values, Values]:
+    """The vectors over an axis, and 1 / |v| in float32 or wider, which is 0 for a vector of zeros.
 
     It is for functions of the vectors' directions. Such a function does not change along a vector. So the derivative
-    takes the numbers for constants, and removes the part along the vector from the vectors' tangent. The derivative of
-    the numbers would take a pass over all products with the vectors, which would stay in memory for it.
+    takes the lengths for constants, and removes the part along the vector from the vectors' tangent. The derivative of
+    the lengths would take a pass over all products with the vectors, which would stay in memory for it.
     """
-    return vectors, _unit_scales(vectors, axis)
+    return vectors, _inverse_norm(vectors, axis)
 
 
 @directed.defjvp
 def _directed_jvp(
     axis: int, primals: tuple[Values], tangents: tuple[Values]
-) -> tuple[tuple[Values, UnitScales], tuple[Values, UnitScales]]:
+) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
     (vectors,), (dot,) = primals, tangents
-    scales = _unit_scales(vectors, axis)
-    # This factor is 1. Its derivative is that of the numbers, which second derivatives need.
-    one = ratio(scales.inverse_norm, lax.stop_gradient(scales.inverse_norm), empty=1.0)
-    factor, one = (jnp.expand_dims(each, axis) for each in (scales.power * scales.inverse_norm, one))
-    unit, dot = vectors.astype(factor.dtype) * factor, dot.astype(factor.dtype)
-    across = (dot - unit * jnp.sum(unit * dot, axis, keepdims=True)) * one
-    zero = jnp.zeros_like(scales.power)
-    return directed(vectors, axis), (across.astype(vectors.dtype), UnitScales(zero, zero))
+    inverse_norm = _inverse_norm(vectors, axis)
+    # This factor is 1. Its derivative is that of the lengths, which second derivatives need.
+    one = ratio(inverse_norm, lax.stop_gradient(inverse_norm), empty=1.0)
+    unit = vectors.astype(one.dtype) * jnp.expand_dims(inverse_norm, axis)
+    across = dot.astype(one.dtype)
+    across = (across - unit * jnp.sum(unit * across, axis, keepdims=True)) * jnp.expand_dims(one, axis)
+    return directed(vectors, axis), (across.astype(vectors.dtype), jnp.zeros_like(one))
 
 
-def _unit_scales(vectors: Values, axis: int) -> UnitScales:
-    """The numbers, without an array of the vectors' size.
+def _inverse_norm(vectors: Values, axis: int) -> Values:
+    """1 / |v| without an array of the vectors' size.
 
-    The power has three values, which are enough for the squares to stay in range. The exact power of 2 comes from bits,
-    and XLA's CPU would store the product with it before the sum.
+    One of three powers of 2 multiplies each vector, which are enough for the squares to stay in range. An exact power
+    of 2 comes from bits, and XLA's CPU would store the product with it before the sum.
     """
     vectors = vectors.astype(accumulator(vectors.dtype))
     far = -round(math.log2(limits(vectors.dtype).tiny)) * 5 // 7  # 90 for float32
@@ -106,7 +92,7 @@ def _unit_scales(vectors: Values, axis: int) -> UnitScales:
     power = jnp.where(long, 2.0**-far, jnp.where(short, 2.0**far, 1.0)).astype(vectors.dtype)
     squares = jnp.sum(jnp.square(vectors * jnp.expand_dims(power, axis)), axis)
     zero = squares == 0
-    return UnitScales(power, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
+    return power * jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares)))
 
 
 def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:

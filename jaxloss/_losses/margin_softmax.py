@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of cosines with margins: ArcFace, CosFace, SphereFace, AdaFace, and Proxy-Anchor."""
+"""Softmax cross-entropy of cosines with margins: ArcFace, CosFace, SphereFace and AdaFace."""
 
 import math
 from typing import TypeAlias
@@ -73,8 +73,7 @@ def margin_softmax_loss(
 
     Where $m_1 t + m_2$ is above $\pi$ the cosine would rise again, and $\psi$ goes on falling: for $m_1 = 1$ as
     $\cos t - m_2 \sin m_2 - m_3$, and for another $m_1$ as $(-1)^k \cos(m_1 t + m_2) - 2 k - m_3$ with
-    $k = \lfloor (m_1 t + m_2) / \pi \rfloor$. The slope is 0 at the angles 0 and $\pi$.
-
+    $k = \lfloor (m_1 t + m_2) / \pi \rfloor$. The derivative is finite at every angle.
 
     Args:
         embeddings: Embeddings, shape (N..., D).
@@ -142,9 +141,8 @@ def arcface_loss(
     $$ \ell_i = -\log \frac{e^{s \cos(t_{iy} + m)}}{e^{s \cos(t_{iy} + m)} + \sum_{j \ne y} e^{s \cos t_{ij}}} $$
 
     $t_{ij}$ is the angle between embedding $i$ and the vector of class $j$, and $y$ is the label. Where $t_{iy} + m$ is
-    above $\pi$ the cosine would rise again, and $\cos t_{iy} - m \sin m$ replaces it. Value and slope are finite at
-    every angle, because no arc cosine is taken. The cosines of all examples are never in memory.
-
+    above $\pi$ the cosine would rise again, and $\cos t_{iy} - m \sin m$ replaces it, with a jump. Value and derivative
+    are finite at every angle, because no arc cosine is taken. The cosines of all examples are never in memory.
 
     Args:
         embeddings: Embeddings, shape (N..., D).
@@ -205,7 +203,6 @@ def cosface_loss(
     $t_{ij}$ is the angle between embedding $i$ and the vector of class $j$, and $y$ is the label. With the margin 0 it
     is the softmax of normalised vectors, and with `scale=2.0` too it is ProxyNCA. The cosines of all examples are never
     in memory.
-
 
     Args:
         embeddings: Embeddings, shape (N..., D).
@@ -272,7 +269,6 @@ def adaface_loss(
     of low quality. At $z = -1$ the margin is that of ArcFace, and at $z = 0$ that of CosFace. $z$ stays within -1 and
     1, and has no derivative in the embedding. As in the paper's code, $|e|$ stays within 0.001 and 100, all cosines
     within -0.999 and 0.999, and $t - m z$ within 0.001 and $\pi - 0.001$. The slope is 0 outside these ranges.
-
 
     Args:
         embeddings: Embeddings, shape (N..., D).

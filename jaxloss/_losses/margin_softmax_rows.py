@@ -14,7 +14,7 @@ from jaxloss._core.class_numbers import Labels, labels
 from jaxloss._core.elementwise import clamp_max, clamp_min
 from jaxloss._core.logits import check_chunk_size
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
-from jaxloss._core.vectors import UnitScales, directed, near_one
+from jaxloss._core.vectors import directed, near_one
 from jaxloss._ops.cross_entropy import row_losses
 from jaxloss._ops.cross_entropy.problem import Options
 from jaxloss._ops.rows.problem import RowLoss, Rows, Shared
@@ -35,7 +35,7 @@ class Margin(NamedTuple):
 class Examples(NamedTuple):
     """The arrays of the examples, one entry for each row."""
 
-    scales: UnitScales
+    inverse_norm: Float[Array, "examples"]
     targets: Integer[Array, "examples"]
     margin: Margin
 
@@ -43,7 +43,7 @@ class Examples(NamedTuple):
 class Classes(NamedTuple):
     """The arrays of the classes, which all examples share."""
 
-    scales: UnitScales
+    inverse_norm: Float[Array, "classes"]
     scale: Float[Array, ""]
     """The number that multiplies the cosines."""
 
@@ -99,7 +99,7 @@ class Faces(NamedTuple):
         check_chunk_size(chunk_size)
         embeddings, of_examples = directed(near_one(self.embeddings), self.embeddings.ndim - 1)
         kernel, of_classes = directed(self.kernel, 0)
-        dtype = of_classes.power.dtype
+        dtype = of_classes.dtype
         margin = Margin(*(None if each is None else each.astype(dtype) for each in margin))
         rows = Rows(embeddings, Examples(of_examples, self.label.numbers[..., 0], margin), self.keep)
         shared = Shared(kernel, Classes(of_classes, jnp.asarray(scale, dtype)), ClassAxis(1, self.axis_name))
@@ -186,12 +186,12 @@ class _Cosines(NamedTuple):
 
     @classmethod
     def of(
-        cls, product: Values, examples: Examples, keep: Bool[Array, "examples"], scales: UnitScales, axis: ClassAxis
+        cls, product: Values, examples: Examples, keep: Bool[Array, "examples"], classes: Classes, axis: ClassAxis
     ) -> "_Cosines":
         numbers = examples.targets[:, None]
         in_range = (numbers >= 0) & (numbers < axis.class_count(product.shape[axis.number]))
         label = Labels(numbers, in_range, keep[:, None])
-        cosines = scales(examples.scales(product, 1), 0)
+        cosines = product * examples.inverse_norm[:, None] * classes.inverse_norm[None]
         return cls(cosines, label.pick(cosines, axis), label)
 
     def losses(self, cosines: Values, at_label: Values, scale: Values, axis: ClassAxis) -> tuple[Values, None]:
@@ -203,7 +203,7 @@ class _Cosines(NamedTuple):
 def _margin_losses(
     easy: bool, product: Values, examples: Examples, keep: Bool[Array, "examples"], classes: Classes, axis: ClassAxis
 ) -> tuple[Values, None]:
-    cosines = _Cosines.of(product, examples, keep, classes.scales, axis)
+    cosines = _Cosines.of(product, examples, keep, classes, axis)
     margin = Margin(*(None if each is None else each[:, None] for each in examples.margin))
     at_label = with_margin(cosines.at_label, margin, easy=easy)
     return cosines.losses(cosines.all, at_label, classes.scale, axis)
@@ -216,7 +216,7 @@ MARGIN_LOSSES: dict[bool, RowLoss[None]] = {easy: partial(_margin_losses, easy) 
 def adaface_losses(
     product: Values, examples: Examples, keep: Bool[Array, "examples"], classes: Classes, axis: ClassAxis
 ) -> tuple[Values, None]:
-    cosines = _Cosines.of(product, examples, keep, classes.scales, axis)
+    cosines = _Cosines.of(product, examples, keep, classes, axis)
     margin = Margin(*(None if each is None else each[:, None] for each in examples.margin))
 
     def clipped(cosine: Values) -> Values:

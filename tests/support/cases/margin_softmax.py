@@ -1,15 +1,40 @@
 """Cases of the softmax of cosines with margins."""
 
+from collections.abc import Callable
+from typing import Any
+
+import gold_cosines
 import inputs
 import margin_softmax_formulas as formulas
+import points
 from case import Case
-from inputs import MANY_EXAMPLES
+from inputs import MANY_EXAMPLES, Inputs
+from measured import Measured
 from mistakes import f, i, row
 from references import Torch
 
 import jaxloss
 
 OF_CLASSES = {"inputs": MANY_EXAMPLES, "differentiable": (0, 1), "shared": (1,), "float32_losses": True}
+
+
+def measured(formula: Callable[..., list[Any]], **options: float) -> dict[str, tuple[Measured, ...]]:
+    return {
+        "accuracy": (
+            Measured(
+                formula,
+                points.products_and_labels,
+                points.ordinary_products,
+                options={"scale": 8.0, **options},  # probabilities do not underflow
+                inputs=Inputs((30,), size=10),
+                differentiable=(0, 1),
+                by_element=True,
+                ulps=(2, 4),
+            ),
+        )
+    }
+
+
 CASES = [
     Case(
         jaxloss.ArcFaceLoss,
@@ -44,6 +69,7 @@ CASES = [
                 "`margin` has shape (3,), but is one number, or one for each example: (4,).",
             ),
         ),
+        **measured(gold_cosines.arcface_loss),
         **OF_CLASSES,
     ),
     Case(
@@ -60,6 +86,7 @@ CASES = [
                 "`scale` is 0.0, but must be above 0.",
             ),
         ),
+        **measured(gold_cosines.cosface_loss),
         **OF_CLASSES,
     ),
     Case(
@@ -86,6 +113,7 @@ CASES = [
                 "`multiplier` is 0.5, but must be at least 1.",
             ),
         ),
+        **measured(gold_cosines.margin_softmax_loss, multiplier=3.0),
         **OF_CLASSES,
     ),
     Case(
@@ -103,6 +131,7 @@ CASES = [
                 "`std` is 0.0, but must be above 0.",
             ),
         ),
+        **measured(gold_cosines.adaface_loss),
         **OF_CLASSES,
     ),
 ]
