@@ -15,7 +15,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
-from jaxloss._losses.margin_softmax_rows import ADAFACE_EPS, MARGIN_LOSSES, Faces, Margin, adaface_losses
+from jaxloss._losses.margin_softmax_rows import ADAFACE_EPS, MARGIN_LOSSES, Batch, Margin, adaface_losses
 from jaxloss._ops.vectors import distance
 
 __all__ = [
@@ -111,13 +111,13 @@ def margin_softmax_loss(
     Source: multiplied angle, Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition", 2017; all three
     margins, Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019.
     """
-    faces = Faces.of(embeddings, kernel, targets, ignore_index, axis_name, where)
+    batch = Batch.of(embeddings, kernel, targets, ignore_index, axis_name, where)
     margin = Margin(
-        faces.per_example("multiplier", multiplier, off=1),
-        faces.per_example("angular_margin", angular_margin, off=0),
-        faces.per_example("additive_margin", additive_margin, off=0),
+        batch.per_example("multiplier", multiplier, off=1),
+        batch.per_example("angular_margin", angular_margin, off=0),
+        batch.per_example("additive_margin", additive_margin, off=0),
     )
-    return faces.losses(MARGIN_LOSSES[easy_margin], margin, scale, chunk_size, reduction, sample_weight)
+    return batch.losses(MARGIN_LOSSES[easy_margin], margin, scale, chunk_size, reduction, sample_weight)
 
 
 @program(integers=("targets",), margin=ANGLE, scale=SCALE)
@@ -176,9 +176,9 @@ def arcface_loss(
 
     Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019.
     """
-    faces = Faces.of(embeddings, kernel, targets, ignore_index, axis_name, where)
-    angle = Margin(angle=faces.per_example("margin", margin, off=0))
-    return faces.losses(MARGIN_LOSSES[easy_margin], angle, scale, chunk_size, reduction, sample_weight)
+    batch = Batch.of(embeddings, kernel, targets, ignore_index, axis_name, where)
+    angle = Margin(angle=batch.per_example("margin", margin, off=0))
+    return batch.losses(MARGIN_LOSSES[easy_margin], angle, scale, chunk_size, reduction, sample_weight)
 
 
 @program(integers=("targets",), margin=Number(off=0, axes=ANY), scale=SCALE)
@@ -236,9 +236,9 @@ def cosface_loss(
     Source: Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", 2018; ProxyNCA, Movshovitz-
     Attias et al., "No Fuss Distance Metric Learning using Proxies", 2017.
     """
-    faces = Faces.of(embeddings, kernel, targets, ignore_index, axis_name, where)
-    subtracted = Margin(cosine=faces.per_example("margin", margin, off=0))
-    return faces.losses(MARGIN_LOSSES[False], subtracted, scale, chunk_size, reduction, sample_weight)
+    batch = Batch.of(embeddings, kernel, targets, ignore_index, axis_name, where)
+    subtracted = Margin(cosine=batch.per_example("margin", margin, off=0))
+    return batch.losses(MARGIN_LOSSES[False], subtracted, scale, chunk_size, reduction, sample_weight)
 
 
 @program(
@@ -306,14 +306,14 @@ def adaface_loss(
 
     Source: Kim et al., "AdaFace: Quality Adaptive Margin for Face Recognition", 2022.
     """
-    faces = Faces.of(embeddings, kernel, targets, ignore_index, axis_name, where)
-    constant = lax.stop_gradient(faces.embeddings)
+    batch = Batch.of(embeddings, kernel, targets, ignore_index, axis_name, where)
+    constant = lax.stop_gradient(batch.embeddings)
     lengths = distance(constant, jnp.zeros_like(constant), jnp.zeros((), accumulator(constant.dtype)), 2.0)
     lengths = clamp_max(clamp_min(lengths, ADAFACE_EPS), 100.0)
     mean, std, margin, h = (jnp.asarray(each, lengths.dtype) for each in (mean, std, margin, h))
     quality = clamp_max(clamp_min((lengths - mean) / (std + ADAFACE_EPS) * h, -1.0), 1.0)
     both = Margin(angle=-margin * quality, cosine=margin + margin * quality)
-    return faces.losses(adaface_losses, both, scale, chunk_size, reduction, sample_weight)
+    return batch.losses(adaface_losses, both, scale, chunk_size, reduction, sample_weight)
 
 
 class MarginSoftmaxLoss(Loss, fn=margin_softmax_loss):

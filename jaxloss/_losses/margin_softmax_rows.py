@@ -48,7 +48,7 @@ class Classes(NamedTuple):
     """The number that multiplies the cosines."""
 
 
-class Faces(NamedTuple):
+class Batch(NamedTuple):
     """Embeddings, class vectors and labels, checked, with zeros in masked examples."""
 
     embeddings: Float[Array, "*examples width"]
@@ -66,7 +66,7 @@ class Faces(NamedTuple):
         ignore_index: int,
         axis_name: AxisName | None,
         where: Mask | None,
-    ) -> "Faces":
+    ) -> "Batch":
         embeddings, kernel = with_class_vectors(embeddings, kernel)
         shape = embeddings.shape[:-1]
         axis = class_axis(len(shape), axis_name, kernel=kernel)
