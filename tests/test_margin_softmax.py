@@ -237,3 +237,16 @@ def test_no_normalised_class_vectors_are_stored() -> None:
         for loss in (jaxloss.arcface_loss, jaxloss.linear_cross_entropy)
     )
     assert arcface < linear + 4 * 4 * classes + 2**16
+
+
+def test_proxy_anchor_counts_classes_and_drops_ignored_examples() -> None:
+    kept = np.array([1, 1, 1, 1, 0, 1], bool)
+    call = partial(jaxloss.proxy_anchor_loss, kernel=KERNEL, alpha=4.0)
+    close(call(EMBEDDINGS, targets=TARGETS), call(EMBEDDINGS[kept], targets=TARGETS[kept]))
+    # Classes 0, 3, 5 and 7 have an example. Without class 3 its examples still repel the others.
+    where = np.arange(8) != 3
+    whole, masked = (call(EMBEDDINGS, targets=TARGETS, reduction="none", where=each) for each in (None, where))
+    close(masked[jnp.array([1, 2, 4, 6])], whole[jnp.array([1, 2, 4, 6])])
+    attraction = jnp.log1p(jnp.exp(-4.0 * (cosines(EMBEDDINGS, KERNEL)[0, 0] - 0.1)))
+    close(masked[0] - whole[0], (7 / 3 - 8 / 4) * attraction)
+    assert np.isnan(call(EMBEDDINGS, targets=TARGETS.at[0].set(8), reduction="none")).all()

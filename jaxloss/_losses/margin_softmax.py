@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of cosines with margins: ArcFace, CosFace, SphereFace and AdaFace."""
+"""Softmax cross-entropy of cosines with margins: ArcFace, CosFace, SphereFace, AdaFace and Proxy-Anchor."""
 
 import math
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
+from jaxloss._losses.margin_softmax_proxy import ProxyAnchorLoss, proxy_anchor_loss
 from jaxloss._losses.margin_softmax_rows import ADAFACE_EPS, MARGIN_LOSSES, Batch, Margin, adaface_losses
 from jaxloss._ops.vectors import distance
 
@@ -23,10 +24,12 @@ __all__ = [
     "ArcFaceLoss",
     "CosFaceLoss",
     "MarginSoftmaxLoss",
+    "ProxyAnchorLoss",
     "adaface_loss",
     "arcface_loss",
     "cosface_loss",
     "margin_softmax_loss",
+    "proxy_anchor_loss",
 ]
 
 Embeddings: TypeAlias = Float[ArrayLike, "*examples width"]

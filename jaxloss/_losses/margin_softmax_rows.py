@@ -107,7 +107,7 @@ class Batch(NamedTuple):
 
 
 def with_class_vectors(
-    embeddings: Float[ArrayLike, "*examples width"], kernel: Float[ArrayLike, "width classes"]
+    embeddings: Float[ArrayLike, "*examples width"], kernel: Float[ArrayLike, "width classes"], least: int = 1
 ) -> tuple[Float[Array, "*examples width"], Float[Array, "width classes"]]:
     """Embeddings and the vectors of the classes, checked and promoted to one dtype."""
     embeddings, kernel = floating("embeddings", embeddings), floating("kernel", kernel)
@@ -118,7 +118,7 @@ def with_class_vectors(
             f"`kernel` has shape {kernel.shape}, but for `embeddings` {embeddings.shape} it must be (width, classes) "
             f"with width {width}{fix}."
         )
-    if kernel.shape[1] == 0:
+    if kernel.shape[1] < least:
         raise ValueError(f"`kernel` has shape {kernel.shape}: the loss needs a class.")
     dtype = jnp.result_type(embeddings, kernel)
     return embeddings.astype(dtype), kernel.astype(dtype)

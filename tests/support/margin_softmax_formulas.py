@@ -114,3 +114,23 @@ def adaface(functional: ModuleType, arrays: Arrays, reduction: str, options: Opt
         None,
         clip=eps,
     )
+
+
+def proxy_anchor(functional: ModuleType, arrays: Arrays, reduction: str, options: Options) -> Tensor:
+    embeddings, kernel, targets = arrays
+    margin, alpha = options.get("margin", 0.1), options.get("alpha", 32.0)
+    cosines = functional.normalize(embeddings, dim=-1) @ functional.normalize(kernel, dim=0)
+    own = functional.one_hot(targets, kernel.shape[1]).bool()
+    attraction = (-alpha * (cosines - margin)).exp().where(own, 0.0).sum(0).log1p()
+    repulsion = (alpha * (cosines + margin)).exp().where(~own, 0.0).sum(0).log1p()
+    losses = kernel.shape[1] / own.any(0).sum().double() * attraction + repulsion
+
+    def package() -> Tensor:
+        import torch
+        from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+        loss = ProxyAnchorLoss(kernel.shape[1], kernel.shape[0], margin, alpha)
+        loss.proxies = torch.nn.Parameter(kernel.detach().T.clone())
+        return loss(embeddings, targets)
+
+    return agreeing(losses, reduction, package)

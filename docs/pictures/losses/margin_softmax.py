@@ -28,6 +28,11 @@ def margins(loss: Callable[..., jax.Array], *values: float) -> dict[str, OfNumbe
     return {f"margin={value:g}": of_angle(loss, margin=value) for value in values}
 
 
+def proxy_anchor(alpha: float) -> OfNumber:
+    """The loss of one class with one example at an angle to it."""
+    return lambda angle: jaxloss.proxy_anchor_loss(at(angle), CLASSES[:, :1], OWN, alpha=alpha)
+
+
 PICTURES: dict[str, Picture] = {
     "arcface_loss": Curves(ANGLE, HALF, (0, 16), (-2, 12), margins(jaxloss.arcface_loss, 0.0, 0.5, 1.0)),
     "cosface_loss": Curves(ANGLE, HALF, (0, 16), (-2, 12), margins(jaxloss.cosface_loss, 0.0, 0.35, 0.7)),
@@ -51,5 +56,12 @@ PICTURES: dict[str, Picture] = {
             f"length={length:g}": of_angle(jaxloss.adaface_loss, length, mean=1.0, std=0.2, h=0.5)
             for length in (0.5, 1.0, 1.5)
         },
+    ),
+    "proxy_anchor_loss": Curves(
+        ANGLE,
+        HALF,
+        (0, 20),
+        (-2, 18),
+        {f"alpha={alpha:g}": proxy_anchor(alpha) for alpha in (4.0, 8.0, 16.0)},
     ),
 }

@@ -134,4 +134,36 @@ CASES = [
         **measured(gold_cosines.adaface_loss),
         **OF_CLASSES,
     ),
+    Case(
+        jaxloss.ProxyAnchorLoss,
+        inputs.examples_and_classes,
+        element="class",
+        options=({}, {"margin": 0.25, "alpha": 4.0}),
+        inputs={
+            "batched": Inputs((5,)),
+            "single": Inputs((1,)),
+            "prime": Inputs((31,)),
+            "tiny": Inputs((7,), scale=0.02),
+            "large": Inputs((7,), scale=30),
+        },
+        differentiable=(0, 1),
+        shared=(1,),
+        reference=Torch(formulas.proxy_anchor),
+        compares_examples=True,
+        of_classes=True,
+        mistakes=(
+            row(
+                "proxy_anchor_loss-alpha",
+                lambda: jaxloss.proxy_anchor_loss(f(4, 3), f(3, 5), i(4), alpha=0.0),
+                ValueError,
+                "`alpha` is 0.0, but must be above 0.",
+            ),
+            row(
+                "proxy_anchor_loss-one_embedding",
+                lambda: jaxloss.proxy_anchor_loss(f(3), f(3, 5), i()),
+                ValueError,
+                "must be (examples, width): use jax.vmap for several batches.",
+            ),
+        ),
+    ),
 ]
