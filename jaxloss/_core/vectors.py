@@ -1,13 +1,17 @@
 """Vectors whose cosines are taken from one matrix product."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxloss._core.arguments import floating, mask
+from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_numbers import class_numbers, not_ignored
 from jaxloss._core.dtypes import accumulator, limits
+from jaxloss._core.elementwise import ratio
 from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.types import ArrayLike, Mask, Values
 
@@ -28,14 +32,8 @@ class Directions(NamedTuple):
         """Multiply each vector by a power of 2 that takes its largest component near 1, so that products are finite."""
         if vectors.size == 0:
             return cls.as_they_are(vectors)
-        dtype = accumulator(vectors.dtype)
-        largest = jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True)
-        # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
-        # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
-        tiny = limits(vectors.dtype).tiny
-        least = max(tiny, limits(dtype).tiny ** 0.5)
-        vectors = vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
-        squares = jnp.sum(jnp.square(vectors.astype(dtype)), -1)
+        vectors = near_one(vectors)
+        squares = jnp.sum(jnp.square(vectors.astype(accumulator(vectors.dtype))), -1)
         zero = squares == 0
         return cls(vectors, jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares))))
 
@@ -43,6 +41,58 @@ class Directions(NamedTuple):
     def as_they_are(cls, vectors: Values) -> "Directions":
         """Vectors for dot products: nothing divides them."""
         return cls(vectors, jnp.ones(vectors.shape[0], accumulator(vectors.dtype)))
+
+
+def near_one(vectors: Values) -> Values:
+    """The vectors over the last axis, each times a power of 2 that takes its largest component near 1."""
+    dtype = accumulator(vectors.dtype)
+    largest = jnp.max(jnp.abs(vectors.astype(dtype)), -1, keepdims=True)
+    # The product with a normal power of 2 is exact. XLA may compute the squares of these products as products of
+    # squares, so that the square of the power stays finite: it multiplies a vector of zeros too.
+    tiny = limits(vectors.dtype).tiny
+    least = max(tiny, limits(dtype).tiny ** 0.5)
+    return vectors * power_of_2_over(jnp.clip(largest, least, 1 / tiny)).astype(vectors.dtype)
+
+
+@custom_jvp(1)
+def directed(vectors: Values, axis: int) -> tuple[Values, Values]:
+    """The vectors over an axis, and 1 / |v| in float32 or wider, which is 0 for a vector of zeros.
+
+    It is for functions of the vectors' directions. Such a function does not change along a vector. So the derivative
+    takes the lengths for constants, and removes the part along the vector from the vectors' tangent. The derivative of
+    the lengths would take a pass over all products with the vectors, which would stay in memory for it.
+    """
+    return vectors, _inverse_norm(vectors, axis)
+
+
+@directed.defjvp
+def _directed_jvp(
+    axis: int, primals: tuple[Values], tangents: tuple[Values]
+) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
+    (vectors,), (dot,) = primals, tangents
+    inverse_norm = _inverse_norm(vectors, axis)
+    # This factor is 1. Its derivative is that of the lengths, which second derivatives need.
+    one = ratio(inverse_norm, lax.stop_gradient(inverse_norm), empty=1.0)
+    unit = vectors.astype(one.dtype) * jnp.expand_dims(inverse_norm, axis)
+    across = dot.astype(one.dtype)
+    across = (across - unit * jnp.sum(unit * across, axis, keepdims=True)) * jnp.expand_dims(one, axis)
+    return directed(vectors, axis), (across.astype(vectors.dtype), jnp.zeros_like(one))
+
+
+def _inverse_norm(vectors: Values, axis: int) -> Values:
+    """1 / |v| without an array of the vectors' size.
+
+    One of three powers of 2 multiplies each vector, which are enough for the squares to stay in range. An exact power
+    of 2 comes from bits, and XLA's CPU would store the product with it before the sum.
+    """
+    vectors = vectors.astype(accumulator(vectors.dtype))
+    far = -round(math.log2(limits(vectors.dtype).tiny)) * 5 // 7  # 90 for float32
+    largest = jnp.max(jnp.abs(vectors), axis)
+    long, short = largest > 2.0 ** (far // 2), (largest < 2.0 ** (-far // 2)) & (largest > 0)
+    power = jnp.where(long, 2.0**-far, jnp.where(short, 2.0**far, 1.0)).astype(vectors.dtype)
+    squares = jnp.sum(jnp.square(vectors * jnp.expand_dims(power, axis)), axis)
+    zero = squares == 0
+    return power * jnp.where(zero, 0.0, 1 / jnp.sqrt(jnp.where(zero, 1.0, squares)))
 
 
 def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:

@@ -53,6 +53,8 @@ class Case:
     """Whether the loss of a token depends on the other tokens of its sequence, the last axis."""
     regions: bool = False
     """Whether an example is an image with a loss for each of its classes, or with one loss. It needs its axis then."""
+    of_classes: bool = False
+    """Whether an element is a class: a column of the second input. Under the laws each class has one example."""
     masks_items: bool = False
     """Whether `where` masks the items of an element: it has one more axis, the last, than the unreduced loss."""
     true_gradient: bool = True

@@ -224,6 +224,14 @@ def hidden_kernel_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
 
 
 @takes(REAL, WEIGHTS, LABEL)
+def examples_and_classes(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """As many classes as examples. Every second class has two examples, and the others have none."""
+    (number,) = inputs.shape
+    embeddings, kernel = normal(rng, (number, WIDTH), inputs.scale), normal(rng, (WIDTH, number), 1)
+    return embeddings, kernel, np.arange(number) // 2 * 2
+
+
+@takes(REAL, WEIGHTS, LABEL)
 def hidden_heads_labels(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     """Two heads: of every example, two classes."""
     hidden, kernel = normal(rng, (*inputs.shape, WIDTH), inputs.scale), normal(rng, (WIDTH, 2, inputs.size), 1)

@@ -20,7 +20,7 @@ def reduce_rows(
     loss: RowLoss[Values | None],
     chunk_size: int | None,
     reduction: Reduction,
-    keep: Bool[Array, "rows"],
+    keep: Bool[Array, "*rows"],
     sample_weight: Weight | None,
 ) -> Values:
     """Reduce the mean over the terms of the losses of each row.
