@@ -26,6 +26,7 @@ from jaxloss._losses import (
     likelihood,
     linear,
     margin,
+    metric,
     noise,
     ordinal,
     policy,
@@ -58,6 +59,7 @@ from jaxloss._losses.imbalance import *
 from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
+from jaxloss._losses.metric import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.ordinal import *
 from jaxloss._losses.policy import *
@@ -93,6 +95,7 @@ __all__ += imbalance.__all__
 __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
+__all__ += metric.__all__
 __all__ += noise.__all__
 __all__ += ordinal.__all__
 __all__ += policy.__all__
