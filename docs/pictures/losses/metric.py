@@ -1,7 +1,8 @@
 """The pictures of docs/losses/metric.md."""
 
+import jax
 import jax.numpy as jnp
-from kinds import Curves, OfNumber, Picture
+from kinds import ZERO, Curves, OfNumber, Picture, Plane, Points
 
 import jaxloss
 
@@ -12,6 +13,17 @@ def of_distance(target: float, margin: float = 1.0) -> OfNumber:
     return lambda distance: loss(jnp.zeros(1), distance[None], jnp.array(target))
 
 
+SIDE: Points = {"positive": (-1.5, 0.75), "another positive": (-1.5, -0.75)}
+CLASSES: Points = {**SIDE, "negative": (1.5, 0.75), "another negative": (1.5, -0.75)}
+AROUND = ("the anchor's first component", "its second component")
+
+
+def batch_triplet(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The loss of a moving anchor, with two examples of its class and two of another."""
+    embeddings = jnp.concatenate([jnp.stack([x, y])[None], jnp.array(list(CLASSES.values()))])
+    return jaxloss.batch_triplet_loss(embeddings, jnp.array([0, 0, 0, 1, 1]), reduction="none")[0]
+
+
 PICTURES: dict[str, Picture] = {
     "contrastive_loss": Curves(
         "distance of the pair",
@@ -20,4 +32,5 @@ PICTURES: dict[str, Picture] = {
         (-1.6, 2.2),
         {"target 1": of_distance(1.0), "target 0": of_distance(0.0), "0, margin=1.5": of_distance(0.0, 1.5)},
     ),
+    "batch_triplet_loss": Plane(AROUND, (-3, 3), (-2, 2), (ZERO, 0.5, 1, 1.5, 2, 3), batch_triplet, CLASSES),
 }

@@ -7,10 +7,11 @@ import points
 from case import Case
 from inputs import VECTORS
 from measured import Measured
-from mistakes import f, row
+from mistakes import f, i, row
 from references import Torch
 
 import jaxloss
+from cases.contrastive import BATCHES
 
 CASES = [
     Case(
@@ -37,6 +38,35 @@ CASES = [
                 lambda: jaxloss.contrastive_loss(f(4, 3), f(4, 3), f(4), distance="manhattan"),
                 ValueError,
                 "`distance` is 'manhattan'; it must be 'euclidean' or 'cosine'.",
+            ),
+        ),
+    ),
+    Case(
+        jaxloss.BatchTripletLoss,
+        inputs.vectors_and_classes,
+        element="anchor",
+        options=(
+            {"margin": 4.0},
+            {"mining": "semihard", "distance": "squared"},
+            {"mining": "all", "soft": True, "ignore_index": 2},
+            {"mining": "all", "distance": "cosine", "margin": 0.25},
+        ),
+        inputs=BATCHES,
+        edges=([[0.0, 0], [0.0, 0], [3.0, 4], [3.0, 4], [1.0, 0], [0.0, 1]], [0, 0, 1, 0, 1, 2]),
+        compares_examples=True,
+        reference=Torch(formulas.batch_triplet),
+        mistakes=(
+            row(
+                "batch_triplet_loss-mining",
+                lambda: jaxloss.batch_triplet_loss(f(4, 3), i(4), mining="easy"),
+                ValueError,
+                "`mining` is 'easy'; it must be 'hard', 'semihard' or 'all'.",
+            ),
+            row(
+                "batch_triplet_loss-other_batch",
+                lambda: jaxloss.batch_triplet_loss(f(4, 3), i(3)),
+                ValueError,
+                "`targets` has shape (3,), but there are 4 embeddings.",
             ),
         ),
     ),
