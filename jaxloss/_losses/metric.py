@@ -1,28 +1,37 @@
 """Metric learning: embeddings of one class should lie near each other, and those of different classes far apart."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Shaped
 
 from jaxloss._core.arguments import Number, filled, one_of
 from jaxloss._core.autodiff import nan_unless
+from jaxloss._core.class_axis import AxisName
 from jaxloss._core.domains import PROBABILITY, within
 from jaxloss._core.elementwise import hinge, times
+from jaxloss._core.logits import check_chunk_size
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 from jaxloss._core.vectors import VectorPairs, embedding_arrays, labelled
+from jaxloss._losses.contrastive_rows import Candidates, Labelled
+from jaxloss._losses.metric_rows import Circle, MultiSimilarity, circle_losses, multi_similarity_losses
 from jaxloss._losses.metric_triplets import Batch, Mining, TripletDistance, triplet_losses
 from jaxloss._ops import vectors
+from jaxloss._ops.rows.reduced import reduce_rows
 
 __all__ = [
     "BatchTripletLoss",
+    "CircleLoss",
     "ContrastiveLoss",
+    "MultiSimilarityLoss",
     "batch_triplet_loss",
+    "circle_loss",
     "contrastive_loss",
+    "multi_similarity_loss",
 ]
 
 PairDistance: TypeAlias = Literal["euclidean", "cosine"]
@@ -171,4 +180,164 @@ class BatchTripletLoss(Loss, fn=batch_triplet_loss):
     distance: TripletDistance = static("euclidean")
     soft: bool = static(False)
     ignore_index: int = static(-100)
+    reduction: Reduction = static("mean")
+
+
+@program(
+    integers=("targets",),
+    alpha=Number(above=0),
+    beta=Number(above=0),
+    base=Number(),
+    epsilon=Number(),
+)
+def multi_similarity_loss(
+    embeddings: Float[ArrayLike, "examples width"],
+    targets: Integer[ArrayLike, "examples"],
+    *,
+    alpha: Scalar = 2.0,
+    beta: Scalar = 50.0,
+    base: Scalar = 0.5,
+    epsilon: Scalar | None = 0.1,
+    ignore_index: int = -100,
+    chunk_size: int | None = None,
+    axis_name: AxisName | None = None,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Multi-similarity loss: logarithms of sums over the pairs of an anchor, hard pairs first.
+
+    $$ \ell_i = \frac{1}{\alpha} \log\Bigl(1 + \sum_{p} e^{-\alpha ({\cos_{ip}} - \lambda)}\Bigr)
+    + \frac{1}{\beta} \log\Bigl(1 + \sum_{n} e^{\beta ({\cos_{in}} - \lambda)}\Bigr) $$
+
+    A positive $p$ is another example of the anchor's class, and a negative $n$ is an example of another class. With
+    `epsilon` the sums have only the positives whose cosine is below that of the nearest negative plus $\epsilon$, and
+    the negatives whose cosine is above that of the farthest positive minus $\epsilon$. This choice has no gradient.
+    The cosines of all pairs are never in memory.
+
+    Args:
+        embeddings: Embeddings, shape (N, D).
+        targets: Class numbers, integers of shape (N,). Any integer is a class.
+        alpha: The factor $\alpha$, above 0, of the positives' cosines.
+        beta: The factor $\beta$, above 0, of the negatives' cosines.
+        base: The cosine $\lambda$ that positives should exceed and negatives should not.
+        epsilon: The margin $\epsilon$ of the choice of pairs. None takes all pairs. Otherwise an anchor without a
+            positive or a negative has the loss 0.
+        ignore_index: Examples with this class number are masked.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
+        axis_name: Within `jax.shard_map`, the mesh axis that the examples are split over. All examples are then
+            candidates, and the result is that of the device's examples: add [`parts`][jaxloss.parts] with
+            `jax.lax.psum`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N,). Masked examples are no anchors, no positives and no
+            negatives. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each anchor, shape (N,). See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of the anchors, shape (N,), in float32 or wider. Every anchor counts in the mean.
+
+    Raises:
+        ValueError: Shapes do not match, or an option is out of range.
+        TypeError: An array has the wrong dtype.
+
+    Examples:
+        >>> embeddings = jnp.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> print(f"{jaxloss.multi_similarity_loss(embeddings, jnp.array([0, 0, 1])):.4f}")
+        0.1997
+
+    Source: Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning", 2019.
+    """
+    check_chunk_size(chunk_size)
+    batch = Labelled.of(embeddings, targets, 1.0, ignore_index, axis_name, where)
+    candidates = cast(Candidates, batch.shared.parameters)
+    dtype = candidates.inverse_norm.dtype
+    alpha, beta, base = (jnp.asarray(number, dtype) for number in (alpha, beta, base))
+    slack = None if epsilon is None else jnp.asarray(epsilon, dtype)
+    parameters = MultiSimilarity(candidates, alpha, beta, base, slack)
+    terms = [(batch.rows, batch.shared._replace(parameters=parameters))]
+    return reduce_rows(terms, multi_similarity_losses, chunk_size, reduction, batch.keep, sample_weight)
+
+
+class MultiSimilarityLoss(Loss, fn=multi_similarity_loss):
+    """Option object of [`multi_similarity_loss`][jaxloss.multi_similarity_loss]."""
+
+    alpha: Scalar = 2.0
+    beta: Scalar = 50.0
+    base: Scalar = 0.5
+    epsilon: Scalar | None = 0.1
+    ignore_index: int = static(-100)
+    chunk_size: int | None = static(None)
+    axis_name: AxisName | None = static(None)
+    reduction: Reduction = static("mean")
+
+
+@program(integers=("targets",), margin=Number(), gamma=Number(above=0))
+def circle_loss(
+    embeddings: Float[ArrayLike, "examples width"],
+    targets: Integer[ArrayLike, "examples"],
+    *,
+    margin: Scalar = 0.4,
+    gamma: Scalar = 80.0,
+    ignore_index: int = -100,
+    chunk_size: int | None = None,
+    axis_name: AxisName | None = None,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Circle loss: each pair of an anchor has a weight that grows with the distance of its cosine from the optimum.
+
+    $$ \ell_i = \log\Bigl(1 + \sum_{n} e^{\gamma [\cos_{in} + m]_+ ({\cos_{in}} - m)}
+    \sum_{p} e^{-\gamma [1 + m - \cos_{ip}]_+ ({\cos_{ip}} - 1 + m)}\Bigr) $$
+
+    A positive $p$ is another example of the anchor's class, and a negative $n$ is an example of another class. The
+    brackets $[x]_+ = \max(0, x)$ are weights: they have no gradient. The cosines of all pairs are never in memory.
+
+    Args:
+        embeddings: Embeddings, shape (N, D).
+        targets: Class numbers, integers of shape (N,). Any integer is a class.
+        margin: The margin $m$. Positives should exceed the cosine $1 - m$, and negatives should stay below $m$. The
+            default is for retrieval. The paper has 0.25 for faces.
+        gamma: The scale $\gamma$, above 0. The paper has 256 for faces.
+        ignore_index: Examples with this class number are masked.
+        chunk_size: The number of rows of cosines in a chunk. None picks a size for the platform.
+        axis_name: Within `jax.shard_map`, the mesh axis that the examples are split over. All examples are then
+            candidates, and the result is that of the device's examples: add [`parts`][jaxloss.parts] with
+            `jax.lax.psum`.
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part, shape (N,). Masked examples are no anchors, no positives and no
+            negatives. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each anchor, shape (N,). See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of the anchors, shape (N,), in float32 or wider. An anchor without a positive or a
+        negative has the loss 0 and does not count in the mean.
+
+    Raises:
+        ValueError: Shapes do not match, or an option is out of range.
+        TypeError: An array has the wrong dtype.
+
+    Examples:
+        >>> embeddings = jnp.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> print(f"{jaxloss.circle_loss(embeddings, jnp.array([0, 0, 1]), gamma=8.0):.4f}")
+        2.0533
+
+    Source: Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", 2020.
+    """
+    check_chunk_size(chunk_size)
+    batch = Labelled.of(embeddings, targets, 1.0, ignore_index, axis_name, where)
+    candidates = cast(Candidates, batch.shared.parameters)
+    margin, gamma = (jnp.asarray(number, candidates.inverse_norm.dtype) for number in (margin, gamma))
+    terms = [(batch.rows, batch.shared._replace(parameters=Circle(candidates, margin, gamma)))]
+    return reduce_rows(terms, circle_losses, chunk_size, reduction, batch.keep, sample_weight)
+
+
+class CircleLoss(Loss, fn=circle_loss):
+    """Option object of [`circle_loss`][jaxloss.circle_loss]."""
+
+    margin: Scalar = 0.4
+    gamma: Scalar = 80.0
+    ignore_index: int = static(-100)
+    chunk_size: int | None = static(None)
+    axis_name: AxisName | None = static(None)
     reduction: Reduction = static("mean")

@@ -104,6 +104,60 @@ def first_smallest(gaps: Tensor, among: Tensor) -> Tensor:
     return first_largest(-gaps, among)
 
 
+def log_sum(logits: Tensor, among: Tensor) -> Tensor:
+    """The logsumexp over a part of each row; -inf, without a gradient, over nothing."""
+    some = among.any(1)
+    return logits.where(among | ~some[:, None], -float("inf")).logsumexp(1).where(some, -float("inf"))
+
+
+def multi_similarity(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    embeddings, targets = arrays
+    alpha, beta, base = (
+        options.get(name, default) for name, default in (("alpha", 2.0), ("beta", 50.0), ("base", 0.5))
+    )
+    epsilon = options.get("epsilon", 0.1)
+    between = cosines(embeddings)
+    positive, negative = relations(targets, options)
+    if epsilon is not None:
+        fixed = between.detach()
+        nearest = fixed.where(negative, -float("inf")).amax(1, keepdim=True)
+        farthest = fixed.where(positive, float("inf")).amin(1, keepdim=True)
+        positive, negative = positive & (fixed - epsilon < nearest), negative & (fixed + epsilon > farthest)
+    losses = functional.softplus(log_sum(alpha * (base - between), positive)) / alpha
+    losses = losses + functional.softplus(log_sum(beta * (between - base), negative)) / beta
+    kept = targets != options.get("ignore_index", -100)
+
+    def package() -> Tensor:
+        from pytorch_metric_learning.losses import MultiSimilarityLoss
+        from pytorch_metric_learning.miners import MultiSimilarityMiner
+
+        mined = None if epsilon is None else MultiSimilarityMiner(epsilon)(embeddings, targets)
+        return MultiSimilarityLoss(alpha, beta, base)(embeddings, targets, mined)
+
+    return agreeing(losses.where(kept, 0.0), reduction, package if bool(kept.all()) else None, kept.to(losses.dtype))
+
+
+def circle(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    embeddings, targets = arrays
+    margin, gamma = options.get("margin", 0.4), options.get("gamma", 80.0)
+    between = cosines(embeddings)
+    positive, negative = relations(targets, options)
+    pull, push = (1 + margin - between).detach().relu(), (between + margin).detach().relu()
+    attraction = log_sum(gamma * pull * (1 - margin - between), positive)
+    repulsion = log_sum(gamma * push * (between - margin), negative)
+    both = positive.any(1) & negative.any(1)
+    losses = functional.softplus((attraction + repulsion).where(both, -float("inf")))
+
+    def package() -> Tensor:
+        from pytorch_metric_learning.losses import CircleLoss
+
+        return CircleLoss(margin, gamma)(embeddings, targets)
+
+    # The mean of the package is over losses that are not 0 after rounding.
+    plain = "ignore_index" not in options and bool((losses[both] > 1e-6).all())
+    return agreeing(losses, reduction, package if plain else None, both.to(losses.dtype))
+
+
 class Embedded:
     """A model of sentence-transformers whose sentences are embeddings already."""
 

@@ -24,6 +24,19 @@ def batch_triplet(x: jax.Array, y: jax.Array) -> jax.Array:
     return jaxloss.batch_triplet_loss(embeddings, jnp.array([0, 0, 0, 1, 1]), reduction="none")[0]
 
 
+def of_angle(loss: jaxloss.Loss) -> OfNumber:
+    """The loss of a moving anchor: its class has two others, and another class has one."""
+    angles, targets = jnp.array([-0.5, 0.5, 2.0]), jnp.array([0, 0, 0, 1])
+
+    def moved(angle: jax.Array) -> jax.Array:
+        every = jnp.concatenate([angle[None], angles])
+        return loss(jnp.stack([jnp.cos(every), jnp.sin(every)], 1), targets)[0]
+
+    return moved
+
+
+ANGLE, FULL = "angle of the anchor, in radians", (-3.2, 3.2)
+
 PICTURES: dict[str, Picture] = {
     "contrastive_loss": Curves(
         "distance of the pair",
@@ -33,4 +46,21 @@ PICTURES: dict[str, Picture] = {
         {"target 1": of_distance(1.0), "target 0": of_distance(0.0), "0, margin=1.5": of_distance(0.0, 1.5)},
     ),
     "batch_triplet_loss": Plane(AROUND, (-3, 3), (-2, 2), (ZERO, 0.5, 1, 1.5, 2, 3), batch_triplet, CLASSES),
+    "multi_similarity_loss": Curves(
+        ANGLE,
+        FULL,
+        (0, 2.5),
+        (-1.6, 1.6),
+        {
+            f"epsilon={epsilon}": of_angle(jaxloss.MultiSimilarityLoss(epsilon=epsilon, reduction="none"))
+            for epsilon in (0.1, None)
+        },
+    ),
+    "circle_loss": Curves(
+        ANGLE,
+        FULL,
+        (0, 40),
+        (-20, 20),
+        {f"γ={gamma:g}": of_angle(jaxloss.CircleLoss(gamma=gamma, reduction="none")) for gamma in (2.0, 4.0, 8.0)},
+    ),
 }

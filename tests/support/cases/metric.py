@@ -13,6 +13,14 @@ from references import Torch
 import jaxloss
 from cases.contrastive import BATCHES
 
+
+def of_classes(loss: type[jaxloss.Loss]) -> tuple[object, ...]:
+    """Mistakes with embeddings and class numbers."""
+    fn, name = loss.fn, loss.fn.__name__
+    message = "`targets` has shape (3,), but there are 4 embeddings."
+    return (row(f"{name}-other_batch", lambda: fn(f(4, 3), i(3)), ValueError, message),)
+
+
 CASES = [
     Case(
         jaxloss.ContrastiveLoss,
@@ -62,12 +70,34 @@ CASES = [
                 ValueError,
                 "`mining` is 'easy'; it must be 'hard', 'semihard' or 'all'.",
             ),
-            row(
-                "batch_triplet_loss-other_batch",
-                lambda: jaxloss.batch_triplet_loss(f(4, 3), i(3)),
-                ValueError,
-                "`targets` has shape (3,), but there are 4 embeddings.",
-            ),
+            *of_classes(jaxloss.BatchTripletLoss),
         ),
+    ),
+    Case(
+        jaxloss.MultiSimilarityLoss,
+        inputs.vectors_and_classes,
+        element="anchor",
+        # Without a choice of pairs first: a batch without a negative has a loss then, which tells the laws its weight.
+        options=(
+            {"epsilon": None, "beta": 10.0, "base": 0.25},
+            {"alpha": 4.0, "epsilon": 0.5, "chunk_size": 2, "ignore_index": 2},
+        ),
+        inputs=BATCHES,
+        compares_examples=True,
+        float32_losses=True,
+        reference=Torch(formulas.multi_similarity),
+        mistakes=of_classes(jaxloss.MultiSimilarityLoss),
+    ),
+    Case(
+        jaxloss.CircleLoss,
+        inputs.vectors_and_classes,
+        element="anchor",
+        options=({"gamma": 8.0}, {"margin": 0.25, "gamma": 4.0, "chunk_size": 2, "ignore_index": 2}),
+        inputs=BATCHES,
+        compares_examples=True,
+        float32_losses=True,
+        true_gradient=False,
+        reference=Torch(formulas.circle),
+        mistakes=of_classes(jaxloss.CircleLoss),
     ),
 ]
