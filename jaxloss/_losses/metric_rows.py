@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool
 
+from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import clamp_min, softplus
@@ -41,6 +42,7 @@ def multi_similarity_losses(
     others, positive = relations(product, data, keep, candidates, axis)
     negative = others & ~positive
     if epsilon is not None:
+        base = nan_unless(~jnp.isnan(epsilon), base)  # the choice of pairs hides an epsilon that is NaN
         positive, negative = _informative(cosines, positive, negative, epsilon, axis)
     attraction = masked_logsumexp(alpha * (base - cosines), positive, axis)
     repulsion = masked_logsumexp(beta * (cosines - base), negative, axis)
@@ -76,7 +78,8 @@ def _informative(
     constant = lax.stop_gradient(cosines)
     nearest = axis.largest(jnp.where(negative, constant, lowest), initial=lowest)
     farthest = -axis.largest(jnp.where(positive, -constant, lowest), initial=lowest)
-    return positive & (constant - epsilon < nearest), negative & (constant + epsilon > farthest)
+    # A comparison with NaN is False. Negated ones take a NaN into the sums, which it makes NaN.
+    return positive & ~(constant - epsilon >= nearest), negative & ~(constant + epsilon <= farthest)
 
 
 def _log_of_1_plus(total: LogSum) -> Values:
