@@ -27,6 +27,7 @@ from jaxloss._losses import (
     linear,
     margin,
     margin_softmax,
+    metric,
     noise,
     ordinal,
     policy,
@@ -60,6 +61,7 @@ from jaxloss._losses.likelihood import *
 from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.margin_softmax import *
+from jaxloss._losses.metric import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.ordinal import *
 from jaxloss._losses.policy import *
@@ -96,6 +98,7 @@ __all__ += likelihood.__all__
 __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += margin_softmax.__all__
+__all__ += metric.__all__
 __all__ += noise.__all__
 __all__ += ordinal.__all__
 __all__ += policy.__all__

@@ -189,6 +189,7 @@ def eight(case: Case) -> tuple[np.ndarray, ...]:
 ONLY_AUTOMATIC = {
     *("listmle_loss", "lambda_loss", "cosent_loss", "lovasz_hinge_loss", "lovasz_softmax_loss"),
     *("ensemble_crps_loss", "cox_loss", "multivariate_gaussian_nll_loss", "ms_ssim_loss", "supcon_loss"),
+    *("batch_triplet_loss", "multi_similarity_loss", "circle_loss"),
 }
 # Sums over equal durations of all studies are one scatter, which XLA gathers.
 GATHERED = {"cox_loss"}

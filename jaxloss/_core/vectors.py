@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
-from jaxloss._core.arguments import floating, mask
+from jaxloss._core.arguments import broadcast_shape, filled, floating, floats, mask, same_features
 from jaxloss._core.autodiff import custom_jvp
 from jaxloss._core.class_numbers import class_numbers, not_ignored
 from jaxloss._core.dtypes import accumulator, limits
@@ -108,6 +108,38 @@ def embedding_arrays(**arrays: Float[ArrayLike, "..."]) -> list[Values]:
             raise ValueError(f"`{name}` has shape {array.shape}, but `{first}` {like.shape} has another width.")
     dtype = jnp.result_type(*converted.values())
     return [array.astype(dtype) for array in converted.values()]
+
+
+class VectorPairs(NamedTuple):
+    """Pairs of vectors with one target each, filled where masked."""
+
+    first: Values
+    """In the dtype of the input: a copy in the dtype of the maths would be as large."""
+    second: Values
+    targets: Values
+    """In the dtype of the maths."""
+    dtype: jnp.dtype
+    """The dtype of the unreduced loss."""
+
+    @classmethod
+    def of(
+        cls,
+        embeddings1: Float[ArrayLike, "..."],
+        embeddings2: Float[ArrayLike, "..."],
+        targets: Shaped[ArrayLike, "..."],
+        where: Mask | None,
+    ) -> "VectorPairs":
+        """Check the shapes: the batch axes of the vectors broadcast, and the targets have the broadcast shape."""
+        (a, b, targets), dtype = floats(embeddings1=embeddings1, embeddings2=embeddings2, targets=targets)
+        shape = broadcast_shape(embeddings1=a, embeddings2=b)[:-1]
+        if targets.shape != shape:
+            raise ValueError(
+                f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}."
+            )
+        same_features(1, embeddings1=a, embeddings2=b)
+        keep = mask(where, shape)
+        first, second = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
+        return cls(first, second, filled(targets, keep, 1.0), dtype)
 
 
 def labelled(

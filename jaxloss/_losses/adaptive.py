@@ -11,14 +11,14 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Integer, Shaped
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxloss._core.arguments import filled, floating, mask
 from jaxloss._core.class_numbers import class_numbers, signed
@@ -26,7 +26,7 @@ from jaxloss._core.dtypes import accumulator
 from jaxloss._core.program import program
 from jaxloss._core.types import ArrayLike, Mask, Values
 from jaxloss._losses.classification import cross_entropy, log_softmax
-from jaxloss._ops.rows.mapped import in_chunks
+from jaxloss._ops.rows.mapped import in_chunks, map_chunks
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ def _sorted_losses(
     rows, labels, batch = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), targets.shape
     keep_rows = jnp.ones(labels.shape, bool) if keep is None else jnp.broadcast_to(keep, batch).ravel()
     order = jnp.argsort(_clusters(labels, kernels))
-    losses = _map_chunks(partial(_losses, kernels), size, rows[order], labels[order], keep_rows[order])
+    losses = map_chunks(partial(_losses, kernels), size, rows[order], labels[order], keep_rows[order])
     return losses[jnp.argsort(order)].reshape(batch)
 
 
@@ -128,7 +128,7 @@ def _chunked_predictions(size: int | None, kernels: Kernels, hidden: Values) -> 
     if size is None:
         return _predicted(kernels, hidden)
     rows = hidden.reshape(-1, hidden.shape[-1])
-    return _map_chunks(partial(_predicted, kernels), size, rows).reshape(hidden.shape[:-1])
+    return map_chunks(partial(_predicted, kernels), size, rows).reshape(hidden.shape[:-1])
 
 
 def _losses(kernels: Kernels, hidden: Values, targets: Numbers, keep: Bool[Array, "..."] | None) -> Values:
@@ -222,22 +222,3 @@ def _checked(hidden: Float[ArrayLike, "..."], kernels: Kernels, dtype: DTypeLike
         return kernel.astype(accumulator(dtype))
 
     return hidden.astype(dtype), jax.tree.map(widened, kernels)
-
-
-def _map_chunks(function: Callable[..., Array], size: int, *arrays: Shaped[Array, "rows ..."]) -> Array:
-    """The results of `function`, one number per row, computed one chunk of rows at a time."""
-    rows = arrays[0].shape[0]
-    number = -(-rows // size)
-    size = -(-rows // number)  # chunks of almost equal size, so that the last one needs little padding
-
-    def split(array: Array) -> Array:
-        padding = [(0, number * size - rows)] + [(0, 0)] * (array.ndim - 1)
-        return jnp.pad(array, padding).reshape(number, size, *array.shape[1:])
-
-    # The backward pass recomputes the logits of a chunk. JAX would otherwise store those of all chunks.
-    @partial(jax.checkpoint, prevent_cse=False)
-    def chunk_results(chunk: tuple[Array, ...]) -> Array:
-        return function(*chunk)
-
-    results = lax.map(chunk_results, tuple(map(split, arrays)))  # pyright: ignore[reportUnknownVariableType]  # untyped
-    return cast(Array, results).ravel()[:rows]

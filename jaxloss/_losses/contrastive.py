@@ -10,9 +10,10 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
-from jaxloss._core.vectors import Directions, embedding_arrays, labelled
+from jaxloss._core.vectors import Directions, embedding_arrays
 from jaxloss._losses.contrastive_info_nce import Embeddings, Groups, Similarity, info_nce_loss
 from jaxloss._losses.contrastive_rows import (
+    Labelled,
     Pool,
     anchors,
     candidate_losses,
@@ -271,13 +272,9 @@ def supcon_loss(
     Source: Khosla et al., "Supervised Contrastive Learning", 2020, the loss with the sum outside the logarithm.
     """
     check_chunk_size(chunk_size)
-    (embeddings,) = embedding_arrays(embeddings=embeddings)
-    targets, keep = labelled(targets, embeddings.shape[0], ignore_index, where)
-    directions = Directions.of(filled(embeddings, keep, 0.0))
-    pool = Pool.of(directions, temperature, keep, keep, targets, None, axis_name)
-    itself = pool.numbers(keep.shape[0])
-    rows = anchors(directions, keep, pool, itself)
-    return reduce_rows([(rows, pool.shared)], supervised_losses, chunk_size, reduction, keep, sample_weight)
+    batch = Labelled.of(embeddings, targets, temperature, ignore_index, axis_name, where)
+    terms = [(batch.rows, batch.shared)]
+    return reduce_rows(terms, supervised_losses, chunk_size, reduction, batch.keep, sample_weight)
 
 
 class InfoNCELoss(Loss, fn=info_nce_loss):

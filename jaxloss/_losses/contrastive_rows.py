@@ -8,14 +8,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
+from jaxloss._core.arguments import filled
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis, varying
 from jaxloss._core.class_numbers import signed
 from jaxloss._core.domains import Domain, within
 from jaxloss._core.elementwise import softplus
 from jaxloss._core.log_sum import masked_logsumexp
-from jaxloss._core.types import AnyArray, ArrayLike, Scalar, Values
-from jaxloss._core.vectors import Directions
+from jaxloss._core.types import AnyArray, ArrayLike, Mask, Scalar, Values
+from jaxloss._core.vectors import Directions, embedding_arrays, labelled
 from jaxloss._ops.rows.problem import Rows, Shared
 
 T = TypeVar("T")
@@ -151,6 +152,30 @@ def with_negatives(
     return rows._replace(data=data._replace(negatives=masked_logsumexp(logits, logits == logits, ClassAxis(1)).value))
 
 
+class Labelled(NamedTuple):
+    """Examples of a batch with class numbers, each an anchor that is compared with all others."""
+
+    rows: Rows
+    shared: Shared
+    keep: Bool[Array, "examples"]
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Float[ArrayLike, "..."],
+        targets: Shaped[ArrayLike, "..."],
+        temperature: Scalar,
+        ignore_index: int,
+        axis_name: AxisName | None,
+        where: Mask | None,
+    ) -> "Labelled":
+        (embeddings,) = embedding_arrays(embeddings=embeddings)
+        targets, keep = labelled(targets, embeddings.shape[0], ignore_index, where)
+        directions = Directions.of(filled(embeddings, keep, 0.0))
+        pool = Pool.of(directions, temperature, keep, keep, targets, None, axis_name)
+        return cls(anchors(directions, keep, pool, pool.numbers(keep.shape[0])), pool.shared, keep)
+
+
 # The losses of a chunk of rows ------------------------------------------------------------------------------------
 
 
@@ -192,16 +217,23 @@ def supervised_losses(
 ) -> tuple[Values, Values]:
     """The mean over the positives, which have the anchor's group, of minus their log-probability."""
     logits = parameters.logits(product, data.inverse_norm)
-    others = parameters.keep[None] & keep[:, None] & (_numbers(product, axis) != data.own[:, None])
-    assert parameters.group is not None
-    assert data.group is not None
-    positive = others & (parameters.group[None] == data.group[:, None])
+    others, positive = relations(product, data, keep, parameters, axis)
     count = jnp.squeeze(axis.sum(positive.astype(logits.dtype)), 1)
     total = masked_logsumexp(logits, others, axis)
     # Both terms are at least 0: the logits of the positives below the largest, and the excess of the logsumexp.
     below = jnp.squeeze(axis.sum(jnp.where(positive, total.largest[:, None] - logits, 0.0)), 1)
     some = count > 0
     return jnp.where(some, below / jnp.where(some, count, 1.0) + total.excess, 0.0), some.astype(logits.dtype)
+
+
+def relations(
+    product: Values, data: Anchors, keep: Bool[Array, "anchors"], candidates: Candidates, axis: ClassAxis
+) -> tuple[Bool[Array, "anchors candidates"], Bool[Array, "anchors candidates"]]:
+    """Which candidates an anchor is compared with, all but itself, and which of these have its group."""
+    others = candidates.keep[None] & keep[:, None] & (_numbers(product, axis) != data.own[:, None])
+    assert candidates.group is not None
+    assert data.group is not None
+    return others, others & (candidates.group[None] == data.group[:, None])
 
 
 def _margin(

@@ -15,6 +15,7 @@ from jaxloss._core.program import keyword_options, program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._core.vectors import VectorPairs
 from jaxloss._ops.vectors import cosine, distance
 
 __all__ = [
@@ -153,18 +154,10 @@ def cosine_embedding_loss(
 
     Source: `torch.nn.CosineEmbeddingLoss`.
     """
-    (a, b, targets), dtype = floats(embeddings1=embeddings1, embeddings2=embeddings2, targets=targets)
-    shape = broadcast_shape(embeddings1=a, embeddings2=b)[:-1]
-    if targets.shape != shape:
-        raise ValueError(f"`targets` has shape {targets.shape}, but there is one pair of vectors for each of {shape}.")
-    same_features(1, embeddings1=a, embeddings2=b)
-    keep = mask(where, shape)
-    # The vectors keep the dtype of the inputs, because a copy in the dtype of the maths would be as large as they are.
-    first, second = (filled(jnp.asarray(x), keep, 0.0) for x in (embeddings1, embeddings2))
-    targets = filled(targets, keep, 1.0)
+    first, second, targets, dtype = VectorPairs.of(embeddings1, embeddings2, targets, where)
     expect(SIGN, targets=targets)
-    cosines = cosine(first, second, jnp.zeros((), a.dtype), TINY, -1)[..., 0]
-    dissimilar = clamp_min(cosines - jnp.asarray(margin, a.dtype))
+    cosines = cosine(first, second, jnp.zeros((), targets.dtype), TINY, -1)[..., 0]
+    dissimilar = clamp_min(cosines - jnp.asarray(margin, targets.dtype))
     losses = jnp.where(targets == 1, 1 - cosines, jnp.where(targets == -1, dissimilar, 0.0))
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 

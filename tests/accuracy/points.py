@@ -193,6 +193,11 @@ def vectors_and_signs(kind: Kind) -> Arrays:
     return np.tile(first, (2, 1)), np.tile(second, (2, 1)), np.repeat([1.0, -1.0], len(first))
 
 
+def vectors_and_probabilities(kind: Kind) -> Arrays:
+    first, second = vector_tuples(2)(kind)
+    return np.tile(first, (3, 1)), np.tile(second, (3, 1)), np.repeat([0.0, 0.25, 1.0], len(first))
+
+
 def products_and_labels(kind: Kind) -> Arrays:
     """Hidden states and a kernel each, whose logits are of every size, tie, or leave no class a chance but one."""
     rng = np.random.default_rng(0)

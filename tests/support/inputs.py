@@ -296,6 +296,11 @@ def vectors_and_signs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     return (*vectors(2)(rng, inputs), signs(rng, inputs.shape))
 
 
+@takes(REAL, REAL, PROBABILITY)
+def vectors_and_probabilities(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    return (*vectors(2)(rng, inputs), np.asarray(rng.integers(0, 5, inputs.shape) / 4))
+
+
 @takes(REAL, WEIGHTS)
 def vectors_and_classes(rng: np.random.Generator, inputs: Inputs) -> Arrays:
     """Examples of two classes, in turn."""

@@ -176,7 +176,8 @@ def mean_of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
     """The mean over both batches, and its gradient, from each batch's sum and mean: the weight is their quotient."""
     found = [subject.run(*rows(subject.inputs(), batch), where=where[batch]) for batch in BATCHES]
     total = sum(each["sum"][0] for each in found)
-    weight = sum(each["sum"][0] / each["mean"][0] for each in found)
+    # A batch may have no weight, for want of a positive or a negative. Its sum and mean are 0.
+    weight = sum(each["sum"][0] / each["mean"][0] for each in found if each["mean"][0] != 0)
     gradients = zip(*(each["sum"][1] for each in found), strict=True)
     return total / weight, tuple(np.concatenate(pair) / weight for pair in gradients)
 
