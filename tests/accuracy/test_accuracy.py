@@ -21,6 +21,7 @@ UNMEASURED = {
     *("lovasz_hinge_loss", "lovasz_softmax_loss", "ssim_loss", "ms_ssim_loss", "total_variation_loss"),
     *("coral_loss", "corn_loss", "sparsemax_loss", "distribution_focal_loss"),
     *("gan_discriminator_loss", "gan_generator_loss", "si_sdr_loss", "snr_loss", "rnnt_loss", "transducer_loss"),
+    *("barlow_twins_loss", "vicreg_loss", "dino_loss"),
 }
 
 
