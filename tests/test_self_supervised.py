@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from compiled import compiled, exchanges
 from jax import export
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxloss
 
@@ -123,6 +123,16 @@ def test_rows_of_devices_are_one_batch(loss: Loss) -> None:
     found = exchanges(program)
     assert {each.kind for each in found} == {"all-reduce"}
     assert max(shape for each in found for shape in each.shapes if len(shape) == 2) == (5, 5)
+
+
+@every_loss
+@pytest.mark.parametrize("width", [5, 32])
+def test_rows_may_be_split_over_a_mesh_of_explicit_axes(loss: Loss, width: int) -> None:
+    arrays, mesh = views(16, width), jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        split = jax.device_put(arrays, NamedSharding(mesh, PartitionSpec("data")))
+        found = jax.device_get(value_and_gradient(loss, *split))
+    chex.assert_trees_all_close(found, jax.device_get(value_and_gradient(loss, *arrays)), **CLOSE)
 
 
 @every_loss

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
@@ -78,16 +80,25 @@ class Views(NamedTuple):
             # The squares of all entries add up to those of two matrices of rows and rows, which are the smaller ones.
             # Of so few rows the entries off the diagonal add up to more than those on it, so that the difference of
             # the two sums keeps its digits.
-            products = [jnp.einsum("...ik,...jk->...ij", view, view) for view in (first, second)]
+            products = [_product("...ik,...jk->...ij", view, view) for view in (first, second)]
             whole = jnp.sum(products[0] * products[1], (-2, -1))
             diagonal = jnp.sum(jnp.square(jnp.sum(first * second, -2)), -1)
             return (whole - diagonal) / jnp.square(divisor[..., 0, 0])
-        product = self.rows.all_reduce(jnp.einsum("...ki,...kj->...ij", first, second)) / divisor
+        product = self.rows.all_reduce(_product("...ki,...kj->...ij", first, second)) / divisor
         return jnp.sum(jnp.square(jnp.where(jnp.eye(width, dtype=bool), 0.0, product)), (-2, -1))
 
     def reduce(self, losses: Values, reduction: Reduction, sample_weight: Weight | None) -> Values:
         """Reduce one loss for each batch. A batch without rows does not count."""
         return reduce(losses, reduction, self.row_count[..., 0, 0] != 0, sample_weight, dtype=self.dtype)
+
+
+def _product(axes: str, first: Values, second: Values) -> Values:
+    """A matrix product for each batch."""
+    sharding, split = jax.typeof(first).sharding, None
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        # A sum over rows that are split needs the sharding of its result: the matrix is the same on all devices.
+        split = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:-2], None, None))
+    return jnp.einsum(axes, first, second, out_sharding=split)
 
 
 @program(off_diagonal_weight=Number(at_least=0), eps=Number(above=0))
