@@ -1,9 +1,11 @@
 """Cases of losses of two views without negatives."""
 
+import gold_self_supervised
 import numpy as np
 import self_supervised_formulas as formulas
 from case import Case
 from inputs import EXAMPLES, REAL, Arrays, Inputs, class_weight, normal, takes
+from measured import Measured
 from mistakes import f, row
 from references import Torch
 
@@ -86,6 +88,17 @@ CASES = [
         required=VIEWS,
         differentiable=(0, 1),
         reference=Torch(formulas.dino),
+        accuracy=(
+            Measured(
+                gold_self_supervised.dino_loss,
+                gold_self_supervised.views_of_logits,
+                student_and_teacher,
+                options={**VIEWS, "student_temperature": 0.5, "teacher_temperature": 0.25},
+                inputs=Inputs((200,), size=10),
+                differentiable=(0, 1),
+                ulps=(4, 4),
+            ),
+        ),
         mistakes=(
             row(
                 "dino_loss-no_views",
