@@ -52,14 +52,14 @@ def vicreg(first: jax.Array, second: jax.Array) -> jax.Array:
     ("loss", "formula"), [*zip(LOSSES, (barlow_twins, vicreg), strict=True)], ids=["barlow_twins", "vicreg"]
 )
 def test_few_rows_of_many_features_have_the_value_of_the_formula(loss: Loss, formula: Loss) -> None:
-    """Products of rows and rows serve here. The Cases have more rows than that."""
+    """Barlow Twins takes products of rows and rows then. The Cases have more rows than that."""
     arrays = views(4, 9)
     chex.assert_trees_all_close(value_and_gradient(loss, *arrays), value_and_gradient(formula, *arrays), **CLOSE)
 
 
-@every_loss
-def test_few_rows_make_no_matrix_of_features(loss: Loss) -> None:
-    program = compiled(jax.value_and_grad(loss, (0, 1)), *(jnp.ones((4, 64), "float32") for _ in range(2)))
+def test_few_rows_have_correlations_without_a_matrix_of_features() -> None:
+    loss = jax.value_and_grad(jaxloss.barlow_twins_loss, (0, 1))
+    program = compiled(loss, *(jnp.ones((4, 64), "float32") for _ in range(2)))
     assert "4,4]" in program.as_text()
     assert "64,64]" not in program.as_text()
 
@@ -97,6 +97,15 @@ def test_small_losses_of_nearly_equal_views_keep_their_digits() -> None:
     loss = partial(jaxloss.barlow_twins_loss, off_diagonal_weight=0.0, eps=1e-9)
     wanted = loss(first.astype(float), second.astype(float))
     chex.assert_trees_all_close(float(loss(first, second)), float(wanted), rtol=1e-5)
+
+
+def test_large_features_have_the_correlations_of_small_ones() -> None:
+    """Their squares overflow in float32. Features whose deviation is taken as infinite would be constant, and equal."""
+    first, second = (view.astype("float32") for view in views(6, 3))
+    wanted, gradients = value_and_gradient(jaxloss.barlow_twins_loss, first, second, eps=1e-30)
+    value, found = value_and_gradient(jaxloss.barlow_twins_loss, first * 2.0**90, second * 2.0**90)
+    chex.assert_trees_all_close(value, wanted, rtol=1e-6)
+    chex.assert_trees_all_close([each * 2.0**90 for each in found], list(gradients), rtol=1e-4, atol=1e-5)
 
 
 @every_loss

@@ -12,7 +12,9 @@ from jaxloss._core.arguments import Number, filled, floats, has_axis, has_shape,
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.counts import is_known
+from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import hinge, times
+from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -73,19 +75,31 @@ class Views(NamedTuple):
         first, second = (jnp.where(self.keep, view - self.mean(view), 0.0) for view in (self.first, self.second))
         return first, second
 
+    def standardised(self, view: Values, eps: Values) -> tuple[Values, Values]:
+        """A centred view over the root of its variance plus `eps`, and the part that `eps` has in that sum."""
+        # A power of 2 keeps the squares of large numbers finite. It drops out of both results.
+        largest = self.rows.largest(jnp.abs(view))
+        scale = power_of_2_over(jnp.clip(largest, 1.0, 1 / limits(view.dtype).tiny))
+        view, eps = view * scale, eps * scale * scale
+        variance = self.mean(jnp.square(view)) + eps
+        return view / jnp.sqrt(variance), eps / variance
+
     def off_diagonal(self, first: Values, second: Values, divisor: Values) -> Values:
         """The sum of the squares of the entries off the diagonal of `first`^T `second` / `divisor`, shape (...)."""
-        rows, width = first.shape[-2:]
-        if self.rows.mesh is None and is_known(rows) and is_known(width) and 2 * rows <= width:
-            # The squares of all entries add up to those of two matrices of rows and rows, which are the smaller ones.
-            # Of so few rows the entries off the diagonal add up to more than those on it, so that the difference of
-            # the two sums keeps its digits.
-            products = [_product("...ik,...jk->...ij", view, view) for view in (first, second)]
-            whole = jnp.sum(products[0] * products[1], (-2, -1))
-            diagonal = jnp.sum(jnp.square(jnp.sum(first * second, -2)), -1)
-            return (whole - diagonal) / jnp.square(divisor[..., 0, 0])
         product = self.rows.all_reduce(_product("...ki,...kj->...ij", first, second)) / divisor
-        return jnp.sum(jnp.square(jnp.where(jnp.eye(width, dtype=bool), 0.0, product)), (-2, -1))
+        return jnp.sum(jnp.square(jnp.where(jnp.eye(first.shape[-1], dtype=bool), 0.0, product)), (-2, -1))
+
+    def off_diagonal_correlations(self, first: Values, second: Values) -> Values:
+        """`off_diagonal` of standardised views."""
+        rows, width = first.shape[-2:]
+        if self.rows.mesh is not None or not is_known(rows) or not is_known(width) or 2 * rows > width:
+            return self.off_diagonal(first, second, self.divisor)
+        # The squares of all entries add up to those of two matrices of rows and rows, which are the smaller ones. The
+        # difference to the squares on the diagonal has the error of a sum of numbers of at most 1. So few rows leave a
+        # loss of that size: not all correlations can be 1 on the diagonal and 0 off it. Covariances have no such bound.
+        products = [_product("...ik,...jk->...ij", view, view) for view in (first, second)]
+        whole = jnp.sum(products[0] * products[1], (-2, -1)) / jnp.square(self.divisor[..., 0, 0])
+        return whole - jnp.sum(jnp.square(self.mean(first * second)), (-2, -1))
 
     def reduce(self, losses: Values, reduction: Reduction, sample_weight: Weight | None) -> Values:
         """Reduce one loss for each batch. A batch without rows does not count."""
@@ -149,14 +163,12 @@ def barlow_twins_loss(
     """
     views = Views.of(embeddings1, embeddings2, where, axis_name)
     weight, eps = (jnp.asarray(number, views.first.dtype) for number in (off_diagonal_weight, eps))
-    first, second = views.centred()
-    variances = [views.mean(jnp.square(view)) + eps for view in (first, second)]
-    first, second = (view / jnp.sqrt(variance) for view, variance in zip((first, second), variances, strict=True))
+    (first, first_part), (second, second_part) = (views.standardised(view, eps) for view in views.centred())
     # 1 - C_ii is written as the mean square of the difference of both views, because 1 less a number near 1 has few
-    # digits. The mean square of a standardised view is not 1, but lacks eps over the variance.
-    lack = (views.mean(jnp.square(first - second)) + eps / variances[0] + eps / variances[1]) / 2
+    # digits. The mean square of a standardised view is 1 less the part of eps.
+    lack = (views.mean(jnp.square(first - second)) + first_part + second_part) / 2
     on_diagonal = jnp.sum(jnp.square(lack), (-2, -1))
-    losses = on_diagonal + times(weight, views.off_diagonal(first, second, views.divisor))
+    losses = on_diagonal + times(weight, views.off_diagonal_correlations(first, second))
     return views.reduce(losses, reduction, sample_weight)
 
 
