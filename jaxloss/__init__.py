@@ -37,6 +37,7 @@ from jaxloss._losses import (
     robust,
     scores,
     segmentation,
+    self_supervised,
     sequence,
     survival,
     tokens,
@@ -71,6 +72,7 @@ from jaxloss._losses.regression import *
 from jaxloss._losses.robust import *
 from jaxloss._losses.scores import *
 from jaxloss._losses.segmentation import *
+from jaxloss._losses.self_supervised import *
 from jaxloss._losses.sequence import *
 from jaxloss._losses.survival import *
 from jaxloss._losses.tokens import *
@@ -108,6 +110,7 @@ __all__ += regression.__all__
 __all__ += robust.__all__
 __all__ += scores.__all__
 __all__ += segmentation.__all__
+__all__ += self_supervised.__all__
 __all__ += sequence.__all__
 __all__ += survival.__all__
 __all__ += tokens.__all__

@@ -79,8 +79,8 @@ def class_axis(number: int, axis_name: AxisName | None, **arrays: AnyArray) -> C
     for name, array in arrays.items():
         if axis.names - varying(array):
             raise ValueError(
-                f"`{name}` is the same on all devices of the mesh axis {axis_name!r}, but its classes should be split "
-                "over it: name that axis in `in_specs`."
+                f"`{name}` is the same on all devices of the mesh axis {axis_name!r}, but should be split over it: "
+                "name that axis in `in_specs`."
             )
     return axis
 

@@ -1,0 +1,57 @@
+"""Every row of docs/from_metric_learning.md is the value that the other package has."""
+
+import json
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fixtures.pages import DOCS, HERE, METRIC_LEARNING, METRIC_NAMES, rows
+
+import jaxloss
+
+if not DOCS.exists():
+    pytest.skip("a source distribution has no docs", allow_module_level=True)
+COMMITTED = json.loads((HERE / "pages" / f"{METRIC_LEARNING}.json").read_text())
+# The page has their rows, and the library does not have them yet.
+LATER = {
+    *("arcface_loss", "cosface_loss", "proxy_anchor_loss"),
+    *("batch_triplet_loss", "circle_loss", "contrastive_loss", "multi_similarity_loss"),
+}
+
+
+def loss(ours: str) -> str:
+    return ours.partition("(")[0]
+
+
+def names() -> dict[str, Any]:
+    """The names of the calls, the page's own function among them."""
+    block = re.search(
+        r"^```python\n(def angle_similarity.*?)```", (DOCS / f"{METRIC_LEARNING}.md").read_text(), re.M | re.S
+    )
+    assert block
+    found: dict[str, Any] = {"jax": jax, "jnp": jnp, "math": math, "unit": unit, **vars(jaxloss)}
+    exec(block[1], found)
+    return found | {name: jnp.asarray(value) for name, value in METRIC_NAMES.items()}
+
+
+def unit(vectors: jax.Array) -> jax.Array:
+    return vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [row for row in rows(METRIC_LEARNING) if loss(row[1]) in jaxloss.__all__],
+    ids=lambda call: call.replace(" ", ""),
+)
+def test_a_row_is_the_value_of_the_package(theirs: str, ours: str) -> None:
+    # Some packages add an eps of 1e-8 to norms, or hold numbers in float32.
+    np.testing.assert_allclose(eval(ours, names()), COMMITTED[theirs], rtol=1e-8)
+
+
+def test_the_tables_are_read() -> None:
+    assert len(rows(METRIC_LEARNING)) == len(COMMITTED) == 37
+    assert {loss(ours) for _, ours in rows(METRIC_LEARNING)} <= {*jaxloss.__all__, *LATER}
