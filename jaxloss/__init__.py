@@ -28,6 +28,7 @@ from jaxloss._losses import (
     margin,
     noise,
     ordinal,
+    point_sets,
     policy,
     preference,
     ranking,
@@ -60,6 +61,7 @@ from jaxloss._losses.linear import *
 from jaxloss._losses.margin import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.ordinal import *
+from jaxloss._losses.point_sets import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.ranking import *
@@ -95,6 +97,7 @@ __all__ += linear.__all__
 __all__ += margin.__all__
 __all__ += noise.__all__
 __all__ += ordinal.__all__
+__all__ += point_sets.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += ranking.__all__

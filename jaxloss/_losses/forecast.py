@@ -231,7 +231,7 @@ def concordance_loss(
 
 def _steps(valid: Bool[ArrayLike, "..."] | None, where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."]:
     """True for the steps that take part, of the series that do."""
-    series, steps = mask(where, shape[:-1]), mask(valid, shape)
+    series, steps = mask(where, shape[:-1]), mask(valid, shape, "valid")
     keep = jnp.ones((), bool) if series is None else series[..., None]
     return keep if steps is None else keep & steps
 
