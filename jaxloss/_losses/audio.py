@@ -16,8 +16,9 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
 from jaxloss._core.sequences import step_mask
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._losses.audio_permutations import best_permutation, permutation_invariant
 
-__all__ = ["SISDRLoss", "SNRLoss", "si_sdr_loss", "snr_loss"]
+__all__ = ["SISDRLoss", "SNRLoss", "best_permutation", "permutation_invariant", "si_sdr_loss", "snr_loss"]
 
 
 @program(eps=Number(above=0))
