@@ -352,12 +352,17 @@ def _in_chunks(function: OfPoints, points: Values, others: Values) -> Array:
     return jnp.concatenate([results, function(points[..., whole:, :], places[whole:], others)], -1)
 
 
+def _differences(points: Values, others: Values) -> Values:
+    return points[..., :, None, :] - others[..., None, :, :]
+
+
 def _squares(points: Values, others: Values) -> Values:
     """Squared distances."""
-    return jnp.sum(jnp.square(points[..., :, None, :] - others[..., None, :, :]), -1)
+    return jnp.sum(jnp.square(_differences(points, others)), -1)
 
 
 def _distances(points: Values, others: Values) -> Values:
+    """Euclidean distances, with a gradient of 0 at 0."""
     squares = _squares(points, others)
     zero = squares == 0
     return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares)))
@@ -365,11 +370,14 @@ def _distances(points: Values, others: Values) -> Values:
 
 def _gaussian_kernels(points: Values, others: Values, widths: Float[Array, "kernels"]) -> Values:
     """The sum of the kernels of all widths."""
-    squares = _squares(points, others)
-    return sum((_gaussian_kernel(squares, width) for width in widths), start=jnp.zeros_like(squares))
+    differences = _differences(points, others)
+    return sum((_gaussian_kernel(differences, width) for width in widths), start=jnp.zeros_like(differences[..., 0]))
 
 
-def _gaussian_kernel(squares: Values, width: Values) -> Values:
-    # At 50 widths the kernel is 0 in every dtype. The quotient could be infinite there, and its derivative NaN.
-    far = squares > jnp.square(50 * width)
-    return jnp.where(far, 0.0, jnp.exp(jnp.where(far, 0.0, squares) / width / width / -2))
+def _gaussian_kernel(differences: Values, width: Values) -> Values:
+    # In units near the width its square neither overflows nor vanishes.
+    unit = power_of_2_over(width)
+    square, squares = jnp.square(width * unit), jnp.sum(jnp.square(differences * unit), -1)
+    # At 50 widths the kernel is 0 in every dtype. An infinite square would have a derivative of NaN there.
+    far = squares > 2500 * square
+    return jnp.where(far, 0.0, jnp.exp(jnp.where(far, 0.0, squares) / square / -2))
