@@ -30,6 +30,7 @@ from jaxloss._losses import (
     metric,
     noise,
     ordinal,
+    point_sets,
     policy,
     preference,
     ranking,
@@ -65,6 +66,7 @@ from jaxloss._losses.margin_softmax import *
 from jaxloss._losses.metric import *
 from jaxloss._losses.noise import *
 from jaxloss._losses.ordinal import *
+from jaxloss._losses.point_sets import *
 from jaxloss._losses.policy import *
 from jaxloss._losses.preference import *
 from jaxloss._losses.ranking import *
@@ -103,6 +105,7 @@ __all__ += margin_softmax.__all__
 __all__ += metric.__all__
 __all__ += noise.__all__
 __all__ += ordinal.__all__
+__all__ += point_sets.__all__
 __all__ += policy.__all__
 __all__ += preference.__all__
 __all__ += ranking.__all__

@@ -222,17 +222,15 @@ def filled(array: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, value: 
     return jnp.where(keep, array, jnp.asarray(value, array.dtype))
 
 
-def mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
-    """Check `where` against the shape of the unreduced loss, and convert it to an array."""
+def mask(where: Mask | None, shape: tuple[int, ...], name: str = "where") -> Bool[Array, "..."] | None:
+    """Check a mask against a shape, that of the unreduced loss for `where`, and convert it to an array."""
     if where is None:
         return None
     where = jnp.asarray(where)
     if where.dtype != jnp.bool_:
-        raise TypeError(
-            f"`where` has dtype {where.dtype}, but a mask is bool: use `where != 0` to keep elements, or "
-            "`sample_weight` to weigh them."
-        )
-    return fitted("where", where, shape)
+        fix = f"use `{name} != 0`" + (" to keep elements, or `sample_weight` to weigh them" if name == "where" else "")
+        raise TypeError(f"`{name}` has dtype {where.dtype}, but a mask is bool: {fix}.")
+    return fitted(name, where, shape)
 
 
 def fitted(name: str, array: Shaped[ArrayLike, "..."], shape: tuple[int, ...]) -> Shaped[Array, "..."]:

@@ -66,6 +66,16 @@ def length_mask(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "seq
     return jnp.arange(size, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
+def step_mask(
+    valid: Bool[ArrayLike, "..."] | None, where: Mask | None, shape: tuple[int, ...]
+) -> Bool[Array, "..."] | None:
+    """True for the steps that take part, the last axis, of the series that do. None stands for all."""
+    series, steps = mask(where, shape[:-1]), mask(valid, shape, "valid")
+    if series is None:
+        return steps
+    return series[..., None] if steps is None else series[..., None] & steps
+
+
 def checked_lengths(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[Array, "sequences"]:
     """Check one length per sequence, and return them with a batch axis."""
     array = jnp.asarray(lengths, None if np.size(lengths) else int)  # JAX makes an empty list floating

@@ -1,24 +1,31 @@
 """Losses of signals, such as the voices that a model separates from a mixture."""
 
 import math
+from functools import reduce as folded
+from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxloss._core.arguments import Number, filled, floats, has_axis, mask, same_shape
+from jaxloss._core.arguments import Number, filled, floats, has_axis, same_shape
+from jaxloss._core.elementwise import quotient, ratio
+from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
+from jaxloss._core.sequences import step_mask
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._losses.audio_permutations import best_permutation, permutation_invariant
 
-__all__ = ["SISDRLoss", "SNRLoss", "si_sdr_loss", "snr_loss"]
+__all__ = ["SISDRLoss", "SNRLoss", "best_permutation", "permutation_invariant", "si_sdr_loss", "snr_loss"]
 
 
 @program(eps=Number(above=0))
 def si_sdr_loss(
     predictions: Float[ArrayLike, "*signals time"],
     targets: Shaped[ArrayLike, "*signals time"],
+    valid: Bool[ArrayLike, "*signals time"] | None = None,
     *,
     zero_mean: bool = True,
     eps: Scalar = 1e-8,
@@ -36,6 +43,8 @@ def si_sdr_loss(
     Args:
         predictions: Predicted signals $x$, shape (N..., T).
         targets: True signals $t$, in the same shape and units.
+        valid: True for the samples of a signal that take part, shape (N..., T). It leaves out the padding of signals
+            of different lengths. None stands for all.
         zero_mean: Whether the mean of each signal is subtracted first.
         eps: A number $\epsilon$ above 0 that keeps the ratio finite.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -44,7 +53,8 @@ def si_sdr_loss(
 
     Returns:
         A scalar, or the losses of shape (N...). A target that is silent has the loss 80 at the default `eps`, with a
-        gradient of 0: use `where` to leave it out.
+        gradient of 0: use `where` to leave it out. A signal without a valid sample has the loss 0 and is left out of
+        the mean.
 
     Raises:
         ValueError: The shapes differ, the signals are empty, or `eps` is out of range.
@@ -57,12 +67,14 @@ def si_sdr_loss(
 
     Source: Le Roux et al., "SDR - Half-baked or Well Done?", 2019.
     """
-    signals, targets, dtype = _signals(predictions, targets, where, zero_mean)
-    eps = jnp.asarray(eps, signals.dtype)
-    scale = jnp.sum(signals * targets, -1, keepdims=True) / (_energy(targets)[..., None] + eps)
-    scaled = scale * targets
-    losses = _decibels(_energy(scaled) / (_energy(signals - scaled) + eps) + eps)
-    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+    of = _signals(predictions, targets, valid, where)
+    eps, unit, target_unit = jnp.asarray(eps, of.targets.dtype), _unit(of.predictions), _unit(of.targets)
+    signals, targets = of.predictions * unit[..., None], of.targets * target_unit[..., None]
+    if zero_mean:
+        signals, targets = of.centred(signals), of.centred(targets)
+    scale = ratio(jnp.sum(signals * targets, -1), _energy(targets) + eps * jnp.square(target_unit))
+    scaled = scale[..., None] * targets
+    return _reduced(_decibels(scaled, signals - scaled, unit, eps), of, reduction, where, sample_weight)
 
 
 class SISDRLoss(Loss, fn=si_sdr_loss):
@@ -77,6 +89,7 @@ class SISDRLoss(Loss, fn=si_sdr_loss):
 def snr_loss(
     predictions: Float[ArrayLike, "*signals time"],
     targets: Shaped[ArrayLike, "*signals time"],
+    valid: Bool[ArrayLike, "*signals time"] | None = None,
     *,
     zero_mean: bool = True,
     eps: Scalar = 1e-8,
@@ -91,6 +104,8 @@ def snr_loss(
     Args:
         predictions: Predicted signals $x$, shape (N..., T).
         targets: True signals $t$, in the same shape and units.
+        valid: True for the samples of a signal that take part, shape (N..., T). It leaves out the padding of signals
+            of different lengths. None stands for all.
         zero_mean: Whether the mean of each signal is subtracted first.
         eps: A number $\epsilon$ above 0 that keeps the ratio finite.
         reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
@@ -99,7 +114,8 @@ def snr_loss(
 
     Returns:
         A scalar, or the losses of shape (N...). A target that is silent has the loss 80 at the default `eps`, with a
-        gradient of 0: use `where` to leave it out.
+        gradient of 0: use `where` to leave it out. A signal without a valid sample has the loss 0 and is left out of
+        the mean.
 
     Raises:
         ValueError: The shapes differ, the signals are empty, or `eps` is out of range.
@@ -112,10 +128,13 @@ def snr_loss(
 
     Source: Le Roux et al., "SDR - Half-baked or Well Done?", 2019.
     """
-    signals, targets, dtype = _signals(predictions, targets, where, zero_mean)
-    eps = jnp.asarray(eps, signals.dtype)
-    losses = _decibels(_energy(targets) / (_energy(signals - targets) + eps) + eps)
-    return reduce(losses, reduction, where, sample_weight, dtype=dtype)
+    of = _signals(predictions, targets, valid, where)
+    eps, unit = jnp.asarray(eps, of.targets.dtype), _unit(of.predictions, of.targets)
+    targets = of.targets * unit[..., None]
+    error = of.predictions * unit[..., None] - targets
+    if zero_mean:  # the mean of the difference, because the rounding of two means would be an error of its own
+        targets, error = of.centred(targets), of.centred(error)
+    return _reduced(_decibels(targets, error, unit, eps), of, reduction, where, sample_weight)
 
 
 class SNRLoss(Loss, fn=snr_loss):
@@ -126,24 +145,66 @@ class SNRLoss(Loss, fn=snr_loss):
     reduction: Reduction = static("mean")
 
 
+class Signals(NamedTuple):
+    """Two batches of signals, 0 where a sample takes no part."""
+
+    predictions: Float[Array, "*signals time"]
+    targets: Float[Array, "*signals time"]
+    keep: Bool[Array, "..."] | None
+    """True for the samples that take part."""
+    heard: Float[Array, "*signals"] | None
+    """0 for a signal without a valid sample, and 1 for the others. None stands for 1."""
+    dtype: jnp.dtype
+    """The dtype of the unreduced loss."""
+
+    def centred(self, signals: Values) -> Values:
+        """The signals without the means of the samples that take part."""
+        mean = ratio(jnp.sum(signals, -1), jnp.sum(_used(signals, self.keep), -1))
+        return filled(signals - mean[..., None], self.keep, 0.0)
+
+
 def _signals(
-    predictions: Shaped[ArrayLike, "..."], targets: Shaped[ArrayLike, "..."], where: Mask | None, zero_mean: bool
-) -> tuple[Values, Values, jnp.dtype]:
-    """Check two batches of signals, fill them where masked, and subtract their means."""
+    predictions: Shaped[ArrayLike, "..."], targets: Shaped[ArrayLike, "..."], valid: Mask | None, where: Mask | None
+) -> Signals:
+    """Check two batches of signals, and fill the samples that take no part."""
     pair, dtype = floats(predictions=predictions, targets=targets)
     same_shape(predictions=pair[0], targets=pair[1])
     has_axis("predictions", pair[0])
-    keep = mask(where, pair[0].shape[:-1])
+    keep = step_mask(valid, where, pair[0].shape)
     first, second = (filled(signals, keep, 0.0) for signals in pair)
-    if zero_mean:
-        first, second = (signals - jnp.mean(signals, -1, keepdims=True) for signals in (first, second))
-    return first, second, dtype
+    heard = None if valid is None else jnp.max(_used(first, keep), -1)
+    return Signals(first, second, keep, heard, dtype)
+
+
+def _used(signals: Values, keep: Bool[Array, "..."] | None) -> Values:
+    """1 for the samples that take part."""
+    return filled(jnp.ones_like(signals), keep, 0.0)
+
+
+def _unit(*signals: Values) -> Values:
+    """A power of 2 whose product with large signals is near 1, so that no square overflows; 1 for signals below 2."""
+    largest = folded(jnp.maximum, (jnp.max(jnp.abs(each), -1) for each in signals))
+    return power_of_2_over(jnp.maximum(largest, 1.0))
 
 
 def _energy(signals: Values) -> Values:
     return jnp.sum(signals * signals, -1)
 
 
-def _decibels(ratio: Values) -> Values:
-    """Minus ten times the decimal logarithm."""
-    return -10 / math.log(10) * jnp.log(ratio)
+def _decibels(signals: Values, error: Values, unit: Values, eps: Values) -> Values:
+    """Minus the ratio of the energies of signals and their errors in decibels, both in a unit.
+
+    The ratio is a power of 2 times a ratio that neither overflows nor vanishes. The error has a unit of its own, which
+    is 1 for an error that `eps` matters for.
+    """
+    shift = jnp.minimum(power_of_2_over(jnp.max(jnp.abs(error), -1)), 1 / unit)
+    power = quotient(_energy(signals), _energy(error * shift[..., None]) + eps * jnp.square(unit * shift))
+    return -10 / math.log(10) * (jnp.log(power + eps / shift / shift) + 2 * jnp.log(shift))
+
+
+def _reduced(
+    losses: Values, of: Signals, reduction: Reduction, where: Mask | None, sample_weight: Weight | None
+) -> Values:
+    """Reduce one loss per signal. A signal without a valid sample does not count."""
+    losses = losses if of.heard is None else losses * of.heard
+    return reduce(losses, reduction, where, sample_weight, count=of.heard, dtype=of.dtype)

@@ -12,6 +12,7 @@ from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import reduce
+from jaxloss._core.sequences import step_mask
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._losses.forecast_relative import (
     MAPELoss,
@@ -206,12 +207,12 @@ def concordance_loss(
     (predictions, targets), dtype = floats(predictions=predictions, targets=targets)
     same_shape(predictions=predictions, targets=targets)
     has_axis("predictions", predictions)
-    keep = _steps(valid, where, predictions.shape)
+    keep = step_mask(valid, where, predictions.shape)
     predictions, targets = filled(predictions, keep, 0.0), filled(targets, keep, 0.0)
     # The loss does not depend on the units. In units near its numbers no square of a series overflows.
     unit = power_of_2_over(jnp.max(jnp.maximum(jnp.abs(predictions), jnp.abs(targets)), -1, keepdims=True))
     predictions, targets = predictions * unit, targets * unit
-    used = jnp.broadcast_to(keep, predictions.shape).astype(predictions.dtype)
+    used = filled(jnp.ones_like(predictions), keep, 0.0)
     number = jnp.sum(used, -1)
 
     def mean(values: Values) -> Values:
@@ -227,13 +228,6 @@ def concordance_loss(
     scale = variance(predictions) + variance(targets) + jnp.square(mean(error))
     losses = ratio(mean(jnp.square(error)), scale)
     return reduce(losses, reduction, where, sample_weight, count=jnp.minimum(number, 1), dtype=dtype)
-
-
-def _steps(valid: Bool[ArrayLike, "..."] | None, where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "..."]:
-    """True for the steps that take part, of the series that do."""
-    series, steps = mask(where, shape[:-1]), mask(valid, shape)
-    keep = jnp.ones((), bool) if series is None else series[..., None]
-    return keep if steps is None else keep & steps
 
 
 class ConcordanceLoss(Loss, fn=concordance_loss):

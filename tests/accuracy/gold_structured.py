@@ -1,10 +1,11 @@
-"""What the losses of a matrix product and of a sequence truly are: see `gold`."""
+"""What the losses of a matrix product, of a sequence and of sets of points truly are: see `gold`."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from gold import Truth, Vector, added, cross_entropy, mpf, one, times, total
-from mpmath import exp, inf, log
+from gold_probabilistic import with_slopes
+from mpmath import exp, inf, log, sqrt
 
 Matrix = Sequence[Vector]
 
@@ -78,3 +79,65 @@ def _passed(states: Sequence[int], rows: Matrix) -> list[list[Any]]:
             here.append(reached * row[state])
         found.append(here)
     return found
+
+
+def _squares(a: Matrix, b: Matrix) -> list[list[Any]]:
+    return [[sum((p - q) ** 2 for p, q in zip(x, y, strict=True)) for y in b] for x in a]
+
+
+def chamfer_loss(a: Matrix, b: Matrix) -> list[Any]:
+    def terms(*numbers: Any) -> list[Any]:
+        first, second = _points(numbers, a), _points(numbers[_size(a) :], b)
+        one_way, back = (list(map(min, _squares(*sets))) for sets in ((first, second), (second, first)))
+        return [*(each / len(a) for each in one_way), *(each / len(b) for each in back)]
+
+    return _by_sets(terms, a, b)
+
+
+def energy_distance_loss(a: Matrix, b: Matrix) -> list[Any]:
+    def terms(*numbers: Any) -> list[Any]:
+        first, second = _points(numbers, a), _points(numbers[_size(a) :], b)
+        between = [2 * sqrt(each) / len(a) / len(b) for row in _squares(first, second) for each in row]
+        within = [-sqrt(each) / len(x) ** 2 for x in (first, second) for row in _squares(x, x) for each in row]
+        return [*between, *within]
+
+    return _by_sets(terms, a, b)
+
+
+def mmd_loss(a: Matrix, b: Matrix, *, biased: bool) -> list[Any]:
+    assert not biased
+    pairs = len(a) * len(b)
+
+    def kernel(x: Vector, y: Vector) -> Truth:
+        exponent = _squares([x], [y])[0][0] / 2
+        return Truth(exp(-exponent), exp(-exponent) * (1 + exponent))  # the exponent is rounded
+
+    def within(points: Matrix) -> Any:
+        share = mpf(1) / len(points) / (len(points) - 1)
+        return added(*(times(share, kernel(x, y)) for x in points for y in points if x is not y))
+
+    def by(own: Matrix, other: Matrix) -> list[list[Truth]]:
+        shares = [(y, -mpf(2) / len(own) / (len(own) - 1)) for y in own] + [(y, mpf(2) / pairs) for y in other]
+        return [
+            [added(*(times(share * (x[i] - y[i]), kernel(x, y)) for y, share in shares)) for i in range(len(x))]
+            for x in own
+        ]
+
+    between = [times(-mpf(2) / pairs, kernel(x, y)) for x in a for y in b]
+    return [added(within(a), within(b), *between), by(a, b), by(b, a)]
+
+
+def _size(points: Matrix) -> int:
+    return len(points) * len(points[0])
+
+
+def _points(numbers: Any, like: Matrix) -> list[list[Any]]:
+    """The first numbers as points."""
+    width = len(like[0])
+    return [list(numbers[i * width : (i + 1) * width]) for i in range(len(like))]
+
+
+def _by_sets(terms: Any, a: Matrix, b: Matrix) -> list[Any]:
+    """The loss, and its derivatives in both sets."""
+    loss, *slopes = with_slopes(terms, *(x for points in (a, b) for point in points for x in point))
+    return [loss, _points(slopes, a), _points(slopes[_size(a) :], b)]

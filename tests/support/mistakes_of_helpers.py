@@ -17,6 +17,18 @@ HELPERS = [
         "`targets` has shape (4, 2), but `scores` has shape (4, 3)",
     ),
     row(
+        "permutation_invariant-shapes",
+        lambda: jaxloss.permutation_invariant(jaxloss.mse_loss)(f(4, 2, 3), f(4, 3, 3)),
+        ValueError,
+        "`targets` has shape (4, 3, 3), but must begin with (4, 2), the shape of `predictions` up to its axis",
+    ),
+    row(
+        "best_permutation-sources",
+        lambda: jaxloss.best_permutation(jaxloss.mse_loss)(f(7, 3), f(7, 3)),
+        ValueError,
+        "`predictions` has shape (7, 3), with 7 sources, but all permutations are tried only for 6 at most.",
+    ),
+    row(
         "class_balanced_weight-beta",
         lambda: jaxloss.class_balanced_weight(i(3), beta=1.0),
         ValueError,

@@ -1,8 +1,11 @@
 """Cases of losses of signals."""
 
+import gold_signals as gold
 import numpy as np
+import points
 from case import Case
 from inputs import EXAMPLES, REAL, Arrays, Inputs, normal, takes
+from measured import Measured
 from mistakes import f, row
 from references import Formula
 
@@ -52,6 +55,16 @@ CASES = [
         differentiable=(0, 1),
         reference=Formula(formula),
         never_negative=False,
+        accuracy=(
+            Measured(
+                getattr(gold, loss.fn.__name__),
+                points.vector_tuples(2),
+                signals,
+                inputs=Inputs((60,), size=6),
+                differentiable=(0, 1),
+                never_negative=False,
+            ),
+        ),
         mistakes=(
             row(f"{loss.fn.__name__}-no_axis", lambda loss=loss: loss()(f(), f()), ValueError, "which has no axis -1"),
         ),

@@ -1,8 +1,11 @@
 """Cases of losses of generative adversarial networks."""
 
+import gold_signals as gold
 import numpy as np
+import points
 from case import Case
 from inputs import ELEMENTS, REAL, Arrays, Inputs, normal, takes
+from measured import Measured
 from mistakes import f, row
 from references import Formula
 
@@ -49,6 +52,17 @@ CASES = [
         differentiable=(0, 1),
         reference=Formula(discriminator),
         never_negative=False,
+        accuracy=tuple(
+            Measured(
+                gold.gan_discriminator_loss,
+                points.pairs,
+                scores,
+                options=kind,
+                differentiable=(0, 1),
+                never_negative=False,
+            )
+            for kind in KINDS
+        ),
         mistakes=(
             row(
                 "gan_discriminator_loss-kind",
@@ -66,6 +80,17 @@ CASES = [
         edges=([0.0, 1.0, -1.0, 1e4, -1e4],),
         reference=Formula(generator),
         never_negative=False,
+        accuracy=tuple(
+            Measured(
+                gold.gan_generator_loss,
+                lambda kind: (kind.real(),),
+                fake_scores,
+                options=kind,
+                never_negative=False,
+                ulps=(3, 3),
+            )
+            for kind in KINDS
+        ),
         mistakes=(
             row(
                 "gan_generator_loss-kind",
