@@ -1,5 +1,9 @@
 """Losses of two sequences that are aligned with each other: series in time, or the frames of speech and its text."""
 
+from collections.abc import Callable
+from typing import cast
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
@@ -71,7 +75,7 @@ def soft_dtw_loss(
         >>> print(jnp.sum((early - late) ** 2))
         2.0
         >>> print(f"{jaxloss.soft_dtw_loss(early, late, gamma=0.01):.2f}")
-        -0.04
+        -0.02
 
     Source: Cuturi and Blondel, "Soft-DTW: a Differentiable Loss Function for Time-Series", 2017.
     """
@@ -81,8 +85,7 @@ def soft_dtw_loss(
     keep = mask(where, shape)
     x, rows = _frames("input_lengths", x, input_lengths, keep)
     y, columns = _frames("target_lengths", y, target_lengths, keep)
-    errors = x[:, :, None] - y[:, None]
-    losses = soft_minimum(jnp.sum(errors * errors, -1), jnp.asarray(gamma, x.dtype), rows, columns)
+    losses = soft_minimum(_squared_distances(x, y), jnp.asarray(gamma, x.dtype), rows, columns)
     return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=dtype)
 
 
@@ -182,6 +185,17 @@ def _check_series(x: Values, y: Values) -> None:
     has_axis("targets", y, -2)
 
 
+def _squared_distances(x: Values, y: Values) -> Values:
+    """The squared distance of each pair of frames."""
+
+    def distances(x: Values, y: Values) -> Values:
+        errors = x[:, :, None] - y[:, None]
+        return jnp.sum(errors * errors, -1)
+
+    # Without the checkpoint JAX stores the differences of all features from the value to the gradient.
+    return cast(Callable[[Values, Values], Values], jax.checkpoint(distances))(x, y)
+
+
 def _frames(
     name: str, series: Values, lengths: Lengths | None, keep: Bool[Array, "..."] | None
 ) -> tuple[Values, Int[Array, "series"]]:
@@ -191,7 +205,8 @@ def _frames(
     given = jnp.full(shape, size) if lengths is None else lengths
     counts = checked_lengths(name, given, shape)
     counts = counts if flat is None else jnp.where(flat, counts, size)
-    inside = length_mask(counts, size) & (True if flat is None else flat[:, None])
+    # A length that is out of range keeps all frames: with none, its NaN would reach the loss but not the gradient.
+    inside = length_mask(jnp.where(counts < 1, size, counts), size) & (True if flat is None else flat[:, None])
     return filled(series.reshape(-1, *series.shape[-2:]), inside, 0.0), counts
 
 
@@ -201,5 +216,6 @@ def _with_blank(batch: Batch, blank_log_prob: Values) -> Batch:
     inside = length_mask(batch.target_lengths, scores.shape[2])[:, None]
     inside &= length_mask(batch.input_lengths, scores.shape[1])[:, :, None]
     scores = jnp.where(inside, scores, -limits(scores.dtype).max / 4)
-    blank = jnp.broadcast_to(blank_log_prob, (*scores.shape[:2], 1))
-    return batch._replace(log_probs=log_softmax(jnp.concatenate([blank, scores], -1), ClassAxis(2)))
+    is_blank = jnp.arange(scores.shape[2] + 1)[None, None] == 0
+    scores = jnp.where(is_blank, blank_log_prob, jnp.pad(scores, ((0, 0), (0, 0), (1, 0))))
+    return batch._replace(log_probs=log_softmax(scores, ClassAxis(2)))

@@ -26,6 +26,8 @@ def soft_dtw(shares: jax.Array) -> jax.Array:
 PICTURES: dict[str, Picture] = {
     "soft_dtw_loss": Cells(TARGETS, FRAMES, soft_dtw),
     "forward_sum_loss": Cells(
-        ("c", "a", "t"), FRAMES, lambda x: jaxloss.forward_sum_loss(x, FRAMES, 3, reduction="sum")
+        ("c", "a", "t"),
+        FRAMES,
+        lambda x: jaxloss.forward_sum_loss(x, FRAMES, 3, blank_log_prob=-4.0, reduction="sum"),
     ),
 }
