@@ -192,8 +192,8 @@ def _squared_distances(x: Values, y: Values) -> Values:
         errors = x[:, :, None] - y[:, None]
         return jnp.sum(errors * errors, -1)
 
-    # Without the checkpoint JAX stores the differences of all features from the value to the gradient.
-    return cast(Callable[[Values, Values], Values], jax.checkpoint(distances))(x, y)
+    # Without the checkpoint an eager gradient stores the differences of all features.
+    return cast(Callable[[Values, Values], Values], jax.checkpoint(distances, prevent_cse=False))(x, y)
 
 
 def _frames(
