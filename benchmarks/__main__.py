@@ -15,6 +15,7 @@ SUITES = (
     "linear_cross_entropy",
     "tokens",
     "ctc",
+    "transducer",
     "embedding",
     "compile_time",
     "growth",

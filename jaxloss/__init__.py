@@ -8,6 +8,7 @@ from jaxloss._core.pytree import static
 from jaxloss._core.reduction import Mean, legacy_reduction, reduce
 from jaxloss._core.types import Reduction
 from jaxloss._losses import (
+    alignment,
     audio,
     binary,
     boxes,
@@ -44,6 +45,7 @@ from jaxloss._losses import (
     tokens,
     transducer,
 )
+from jaxloss._losses.alignment import *
 from jaxloss._losses.audio import *
 from jaxloss._losses.binary import *
 from jaxloss._losses.boxes import *
@@ -83,6 +85,7 @@ from jaxloss._losses.transducer import *
 __version__ = "0.1.0"
 
 __all__ = ["Loss", "LossSum", "Mean", "Reduction", "checked", "legacy_reduction", "parts", "reduce", "static"]
+__all__ += alignment.__all__
 __all__ += audio.__all__
 __all__ += binary.__all__
 __all__ += boxes.__all__

@@ -75,6 +75,8 @@ def test_cells_past_the_end_are_not_read():
     gradient = jax.value_and_grad(lambda x: jaxloss.rnnt_loss(x, targets, [3, 3], [2, 2]))
     for wanted, found in zip(gradient(logits), gradient(spoilt), strict=True):
         np.testing.assert_array_equal(found, wanted)
+    steepness = jax.jit(jax.grad(lambda x: jnp.sum(gradient(x)[1] ** 2)))
+    np.testing.assert_allclose(steepness(spoilt), steepness(logits), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(

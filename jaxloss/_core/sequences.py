@@ -1,5 +1,6 @@
 """Batches of sequences with lengths: their arguments checked and brought into one form."""
 
+import math
 from typing import NamedTuple, cast
 
 import jax
@@ -39,9 +40,8 @@ def sequence_batch(
     frames = checked_lengths("input_lengths", input_lengths, shape)
     labels = checked_lengths("target_lengths", target_lengths, shape)
     targets = _padded_targets(class_numbers(targets), shape)
-    keep = mask(where, shape)
+    keep = flat_mask(where, shape)
     if keep is not None:
-        keep = jnp.broadcast_to(keep, shape).reshape(-1)
         frames, labels = jnp.where(keep, frames, 0), jnp.where(keep, labels, 0)
     return Batch(log_probs if shape else log_probs[None], targets, frames, labels)
 
@@ -59,6 +59,12 @@ def checked_frames(
         raise ValueError(f"`blank` is {blank}, but must be a class number from 0 to {classes - 1}.")
     axis = 1 if time_major and frames.ndim == 3 else 0
     return frames, () if frames.ndim == 2 else (frames.shape[axis],), axis
+
+
+def flat_mask(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "sequences"] | None:
+    """The mask of the sequences along one axis."""
+    keep = mask(where, shape)
+    return None if keep is None else jnp.broadcast_to(keep, shape).reshape(-1)
 
 
 def length_mask(lengths: Int[Array, "sequences"], size: int) -> Bool[Array, "sequences size"]:
@@ -82,7 +88,9 @@ def checked_lengths(name: str, lengths: Lengths, shape: tuple[int, ...]) -> Int[
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"`{name}` has dtype {array.dtype}, but lengths are integers: use `astype(int)`.")
     if array.shape != shape and not (shape == () and array.shape == (1,)):
-        wanted = f"one length for each of {shape[0]} sequences" if shape else "one length, for one sequence"
+        wanted = f"one length for each of {math.prod(shape)} sequences" if shape else "one length, for one sequence"
+        if len(shape) > 1:
+            wanted += f", in the shape {shape}"
         raise ValueError(f"`{name}` has shape {array.shape}, but must be {wanted}.")
     return signed(array).reshape(-1)
 

@@ -3,13 +3,13 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxloss._core.arguments import filled, floating, floats, has_axis, mask
+from jaxloss._core.arguments import filled, floating, floats, has_axis
 from jaxloss._core.domains import Domain, expect, log_probabilities, within
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.reduction import check_reduction, reduce
-from jaxloss._core.sequences import Batch, Lengths, length_mask, sequence_batch
+from jaxloss._core.sequences import Batch, Lengths, flat_mask, length_mask, sequence_batch
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 from jaxloss._ops.grid import negative_log_total, transducer_problem
 from jaxloss._ops.grid.cells import blank_and_label
@@ -183,7 +183,7 @@ def transducer_loss(
     no_targets = jnp.zeros((*shape, columns - 1), int)
     batch = sequence_batch(blanks, shape, no_targets, input_lengths, target_lengths, where)
     batch = _with_a_frame(batch, where, shape, blanks.shape[-2])
-    blanks, labels = batch.log_probs, filled(labels if shape else labels[None], _flat(where, shape), 0.0)
+    blanks, labels = batch.log_probs, filled(labels if shape else labels[None], flat_mask(where, shape), 0.0)
 
     keep = _cells(batch, blanks.shape[1], columns)
     keep_labels = keep[:, :, 1:]  # a cell has an arc to the label if the cell to its right is in the grid
@@ -204,17 +204,11 @@ class TransducerLoss(Loss, fn=transducer_loss):
 
 def _with_a_frame(batch: Batch, where: Mask | None, shape: tuple[int, ...], frames: int) -> Batch:
     """The batch with one frame of zeros in each masked sequence: without a frame its loss would be infinite."""
-    keep = _flat(where, shape)
+    keep = flat_mask(where, shape)
     if keep is None:
         return batch
     lengths = jnp.where(keep, batch.input_lengths, min(frames, 1))
     return batch._replace(input_lengths=lengths, log_probs=filled(batch.log_probs, keep, 0.0))
-
-
-def _flat(where: Mask | None, shape: tuple[int, ...]) -> Bool[Array, "sequences"] | None:
-    """The mask of the sequences along one axis."""
-    keep = mask(where, shape)
-    return None if keep is None else jnp.broadcast_to(keep, shape).reshape(-1)
 
 
 def _cells(batch: Batch, frames: int, columns: int) -> Bool[Array, "sequences frames columns"]:

@@ -256,3 +256,62 @@ def ordinary_sequences_of_logits(rng: np.random.Generator, inputs: Inputs) -> Ar
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(-1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), -1, keepdims=True))
+
+
+def series(kind: Kind) -> Arrays:
+    """Pairs of series that are equal, nearly equal, of all sizes, shifted in time, of one frame, constant."""
+    rng = np.random.default_rng(0)
+    scales = (1e-15, 1e-4, 0.02, 1.0, 30.0, 1e4, 1e15, 3.0, 1.0, 1.0)
+    x = np.stack([rng.normal(size=(9, 2)) * scale for scale in scales])
+    y = np.stack([rng.normal(size=(7, 2)) * scale for scale in scales])
+    y[2], y[7], x[8], y[8] = x[2, :7], x[7, 2:] * (1 + 1e-6), 1.0, 1.0
+    return x, y, np.array([9, 9, 7, 9, 5, 9, 9, 9, 9, 1]), np.array([7, 7, 7, 3, 7, 7, 7, 7, 7, 7])
+
+
+def ordinary_series(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    shape = inputs.shape
+    x, y = (rng.normal(size=(*shape, frames, 2)) * inputs.scale for frames in (30, 40))
+    return x, y, rng.integers(15, 31, shape), rng.integers(20, 41, shape)
+
+
+def attention(kind: Kind) -> Arrays:
+    """Scores that are equal, sharp and hopeless, just enough frames and too few."""
+    rng = np.random.default_rng(0)
+    scales = (1e-30, 0.02, 3.0, 30.0, 300.0, 1e4, 3.0, 3.0)
+    scores = np.stack([rng.normal(size=(20, 6)) * scale for scale in scales])
+    return scores, np.array([20, 20, 15, 20, 20, 20, 6, 5]), np.array([6, 1, 6, 4, 6, 6, 6, 6])
+
+
+def ordinary_attention(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    scores = rng.normal(size=(*inputs.shape, 60, 12)) * inputs.scale
+    return scores, rng.integers(30, 61, inputs.shape), rng.integers(4, 13, inputs.shape)
+
+
+def joint_logits(kind: Kind) -> Arrays:
+    """Logits of a transducer that are equal, sharp and hopeless; no label, no frame, and a class that no label is."""
+    rng = np.random.default_rng(0)
+    scales = (1e-30, 0.02, 3.0, 30.0, 300.0, 1e4, 3.0, 3.0)
+    logits = np.stack([rng.normal(size=(12, 6, 4)) * scale for scale in scales])
+    logits[2, :, :, 2] = -INF
+    lengths = np.array([12, 12, 12, 8, 12, 12, 1, 0]), np.array([5, 1, 5, 5, 5, 0, 5, 5])
+    return logits, rng.integers(0, 2, (len(scales), 5)), *lengths
+
+
+def ordinary_joint_logits(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    logits = rng.normal(size=(*inputs.shape, 60, 11, 4)) * inputs.scale
+    targets = rng.integers(0, 3, (*inputs.shape, 10))
+    return logits, targets, rng.integers(30, 61, inputs.shape), rng.integers(4, 11, inputs.shape)
+
+
+def grid_log_probs(kind: Kind) -> Arrays:
+    return _of_blank_and_label(*joint_logits(kind))
+
+
+def ordinary_grid_log_probs(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    return _of_blank_and_label(*ordinary_joint_logits(rng, inputs))
+
+
+def _of_blank_and_label(logits: np.ndarray, targets: np.ndarray, *lengths: np.ndarray) -> Arrays:
+    """Log-probabilities of the last class, and of the first in place of every label."""
+    log_probs = _log_softmax(logits)
+    return log_probs[..., -1], log_probs[:, :, :-1, 0], *lengths

@@ -12,20 +12,21 @@ from jaxloss._core.dtypes import accumulator
 Logits = Float[Array, "sequences frames cells classes"]
 Cells = Float[Array, "sequences frames cells"]
 Labels = Int[Array, "sequences cells"]
+Keep = Bool[Array, "sequences frames cells"]
 
 
-def blank_and_label(
-    logits: Logits, labels: Labels, blank: int, keep: Bool[Array, "sequences frames cells"], normalize: bool
-) -> tuple[Cells, Cells]:
+def blank_and_label(logits: Logits, labels: Labels, blank: int, keep: Keep, normalize: bool) -> tuple[Cells, Cells]:
     """The log-probabilities of the blank and of the label of each cell, 0 where a cell is not kept.
 
     `labels` are one for each column, and class numbers in range. With `normalize` the log-softmax is taken first.
     """
-    return _picked(jnp.where(keep[..., None], logits, 0.0), labels, blank, normalize)
+    # The logits are not filled, which would write an array of their size. The cells are, and so are the slopes.
+    at_blank, at_label = _picked(logits, labels, keep, blank, normalize)
+    return jnp.where(keep, at_blank, 0.0), jnp.where(keep, at_label, 0.0)
 
 
-@custom_jvp(2, 3)
-def _picked(logits: Logits, labels: Labels, blank: int, normalize: bool) -> tuple[Cells, Cells]:
+@custom_jvp(3, 4)
+def _picked(logits: Logits, labels: Labels, keep: Keep, blank: int, normalize: bool) -> tuple[Cells, Cells]:
     # The classes are read twice, for the largest and for the sum, and no array of the logits' size is written.
     largest, log_sum = _log_sum(logits) if normalize else (jnp.zeros((), accumulator(logits.dtype)),) * 2
     index = jnp.broadcast_to(labels[:, None, :, None], (*logits.shape[:-1], 1))
@@ -36,14 +37,16 @@ def _picked(logits: Logits, labels: Labels, blank: int, normalize: bool) -> tupl
 
 @_picked.defjvp
 def _picked_jvp(
-    blank: int, normalize: bool, primals: tuple[Logits, Labels], tangents: tuple[Logits, object]
+    blank: int, normalize: bool, primals: tuple[Logits, Labels, Keep], tangents: tuple[Logits, object, object]
 ) -> tuple[tuple[Cells, Cells], tuple[Cells, Cells]]:
-    (logits, labels), tangent = primals, tangents[0]
+    (logits, labels, keep), tangent = primals, tangents[0]
     number = jnp.arange(logits.shape[-1], dtype=labels.dtype)[None, None, None]
     tangent = tangent.astype(accumulator(logits.dtype))
     if normalize:
-        largest, log_sum = _log_sum(logits)
-        share = jnp.exp(logits.astype(log_sum.dtype) - (largest + log_sum)[..., None])
+        # The exponential of a NaN would reach the second derivative, also where its result is not taken.
+        filled = jnp.where(keep[..., None], logits, 0.0)
+        largest, log_sum = _log_sum(filled)
+        share = jnp.exp(filled.astype(log_sum.dtype) - (largest + log_sum)[..., None])
     else:
         share = jnp.zeros((), tangent.dtype)
     # A product with the one-hot classes, and not a gather: its transpose is one elementwise program that writes the
@@ -51,7 +54,7 @@ def _picked_jvp(
     is_blank, is_label = (number == blank), (number == labels[:, None, :, None])
     slope = partial(jnp.sum, axis=-1)
     of_blank, of_label = (slope((one.astype(tangent.dtype) - share) * tangent) for one in (is_blank, is_label))
-    return _picked(logits, labels, blank, normalize), (of_blank, of_label)
+    return _picked(logits, labels, keep, blank, normalize), (of_blank, of_label)
 
 
 def _log_sum(logits: Logits) -> tuple[Cells, Cells]:

@@ -72,10 +72,10 @@ def transducer_problem(
     right = jnp.where(is_label, labels, LOG_ZERO)
     # The last column has no arc to the right.
     right = jnp.pad(right, ((0, 0), (0, columns), (0, 1)), constant_values=LOG_ZERO)
-    return Problem(_skewed(jnp.concatenate([down, behind], 1)), _skewed(right), target_lengths), valid
+    return Problem(skewed(jnp.concatenate([down, behind], 1)), skewed(right), target_lengths), valid
 
 
-def _skewed(grid: Grid) -> Arcs:
+def skewed(grid: Grid) -> Arcs:
     """Move column j down by j rows. The grid has as many rows to spare as it has columns.
 
     Padding each column by one entry and reading the columns with the old length shifts every column by one more entry

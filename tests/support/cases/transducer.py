@@ -1,9 +1,12 @@
 """Cases of losses of transducers."""
 
+import gold_alignment
 import numpy as np
+import points
 import transducers
 from case import Case
 from inputs import Inputs
+from measured import Measured
 from mistakes import f, i, row
 from references import Package
 
@@ -40,6 +43,16 @@ CASES = [
         ),
         reference=Package(transducers.rnnt_loss),
         never_negative=False,
+        accuracy=(
+            Measured(
+                gold_alignment.rnnt_loss,
+                points.joint_logits,
+                points.ordinary_joint_logits,
+                inputs=Inputs((3,)),
+                never_negative=False,
+                ulps=(4, 64),
+            ),
+        ),
         mistakes=(
             row(
                 "rnnt_loss-axes",
@@ -70,6 +83,17 @@ CASES = [
         differentiable=(0, 1),
         reference=Package(transducers.transducer_loss),
         never_negative=False,
+        accuracy=(
+            Measured(
+                gold_alignment.transducer_loss,
+                points.grid_log_probs,
+                points.ordinary_grid_log_probs,
+                inputs=Inputs((3,)),
+                differentiable=(0, 1),
+                never_negative=False,
+                ulps=(4, 64),
+            ),
+        ),
         mistakes=(
             row(
                 "transducer_loss-axes",
