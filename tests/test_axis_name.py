@@ -58,7 +58,7 @@ OPTIONS: dict[str, Tree] = {
         "sample_weight": HOW_MUCH,
     },
 }
-SPECS = {"logits": BOTH, "weight": COLUMNS, "where": ROWS, "sample_weight": ROWS}
+SPECS = {"logits": BOTH, "weight": COLUMNS, "prior": COLUMNS, "where": ROWS, "sample_weight": ROWS}
 
 
 def targets_of(kind: str) -> Tree:
@@ -116,6 +116,12 @@ def test_cross_entropy(options: str, kind: str, shape: tuple[int, int]) -> None:
     specs = SPECS | {"targets": ROWS if kind == "labels" else BOTH}
     (fixed if kind == "labels" else arguments).update(target)
     compared(jaxloss.cross_entropy, arguments, fixed, specs, mesh_of(shape))
+
+
+def test_logit_adjusted_cross_entropy() -> None:
+    arguments = LOGITS | {name: OPTIONS["all"][name] for name in ("weight", "sample_weight")} | {"prior": CLASS_WEIGHT}
+    fixed = {"where": KEPT} | targets_of("labels")
+    compared(jaxloss.logit_adjusted_cross_entropy, arguments, fixed, SPECS | {"targets": ROWS}, mesh_of((2, 4)))
 
 
 WIDTH = 4

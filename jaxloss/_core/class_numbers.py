@@ -243,9 +243,9 @@ def not_ignored(targets: Shaped[Array, "..."], ignore_index: int | None) -> Bool
     return targets != jnp.asarray(ignore_index, targets.dtype)
 
 
-def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int) -> Values:
-    """One weight a class, shaped to multiply `like`, in the dtype of the maths."""
-    weight = real("weight", weight)
+def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int, *, name: str = "weight") -> Values:
+    """One number a class, shaped to multiply `like`, in the dtype of the maths."""
+    weight = real(name, weight)
     if weight.shape != (like.shape[axis],):
-        raise ValueError(f"`weight` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
+        raise ValueError(f"`{name}` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
     return jnp.expand_dims(weight.astype(accumulator(like.dtype)), [i for i in range(like.ndim) if i != axis])
