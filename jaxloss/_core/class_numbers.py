@@ -210,6 +210,20 @@ def token_labels(
     return labels(targets, several, ClassAxis(targets.ndim, axis.mesh), keep, ignore_index=ignore_index)
 
 
+def listed_labels(
+    name: str, numbers: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, like: Like, axis: ClassAxis
+) -> Labels:
+    """K class numbers of each row, in the last axis, checked against the classes of `like`. `keep` masks rows.
+
+    The arrays of the result have the axes of the rows, then K and 1.
+    """
+    keep = None if keep is None else keep[..., None]
+    numbers = filled(signed(numbers), keep, 0)
+    within_range = _class_number(axis.class_count(like.shape[axis.number]), None)
+    in_range = within(within_range, **{name: numbers})
+    return Labels(numbers[..., None], in_range[..., None], None if keep is None else keep[..., None])
+
+
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
     """The domain of class numbers; its words name `ignore_index` where that is not a class."""
     other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"

@@ -26,9 +26,9 @@ def beta_range(arguments: Mapping[str, object]) -> Number:
 def divergence_terms(divergence: Divergence, log_p: Values, log_q: Values, beta: Values) -> Values:
     """The terms of the classes, which add up to the divergence. None is negative, and equal inputs give 0."""
     if divergence == "kl":
-        return _kl_terms(log_p, log_q)
+        return kl_terms(log_p, log_q)
     if divergence == "reverse_kl":
-        return _kl_terms(log_q, log_p)
+        return kl_terms(log_q, log_p)
     p, q = jnp.exp(log_p), jnp.exp(log_q)
     lowest = -limits(log_p.dtype).max / 4
     ratio = clamp_min(log_q, lowest) - clamp_min(log_p, lowest)
@@ -42,7 +42,7 @@ def divergence_terms(divergence: Divergence, log_p: Values, log_q: Values, beta:
     return beta * of_teacher + (1 - beta) * _terms(q, mixture, _log_mixture(-ratio, beta))
 
 
-def _kl_terms(log_p: Values, log_q: Values) -> Values:
+def kl_terms(log_p: Values, log_q: Values) -> Values:
     """The terms of KL(p | q). A class that q rules out and p does not makes an infinite term."""
     lowest = -limits(log_p.dtype).max / 4
     possible = log_p >= lowest
