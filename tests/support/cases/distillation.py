@@ -5,9 +5,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import gold_lists
 import numpy as np
 from case import Case
 from inputs import LABEL, LOG_PROB, MANY_EXAMPLES, REAL, WEIGHTS, Arrays, Inputs, head_bias, normal, takes, vectors
+from measured import Measured
 from mistakes import f, i, row
 from references import Torch
 from torch_formulas import Options, Tensor, reduced
@@ -16,6 +18,13 @@ import jaxloss
 
 FEW = {name: MANY_EXAMPLES[name] for name in ("batched", "unbatched", "single", "tiny", "large", "extra")}
 EDGES = ([[0.0, 0, 0], [30.0, 0, 0], [1.0, 2, 3], [0.0, 0, 1]], [[0.0, 0, 0], [0.0, 30, 0], [1.0, 2, 3], [1.0, 0, 0]])
+
+DISTRIBUTIONS = {
+    "adversarial": gold_lists.two_distributions,
+    "ordinary": gold_lists.ordinary_distributions,
+    "inputs": gold_lists.LISTS,
+    "differentiable": (0, 1),
+}
 
 
 def divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
@@ -122,6 +131,10 @@ CASES = [
         edges=EDGES,
         differentiable=(0, 1),
         reference=Torch(divergence),
+        accuracy=(
+            Measured(gold_lists.distillation_loss, **DISTRIBUTIONS),
+            Measured(gold_lists.distillation_loss, options={"divergence": "js"}, **DISTRIBUTIONS),
+        ),
         mistakes=(
             row(
                 "distillation_loss-divergence",
@@ -208,6 +221,16 @@ CASES = [
         differentiable=(0, 2),
         never_negative=False,
         reference=Torch(top_k_divergence),
+        accuracy=(
+            Measured(
+                gold_lists.top_k_distillation_loss,
+                gold_lists.top_k,
+                gold_lists.ordinary_top_k,
+                inputs=gold_lists.LISTS,
+                differentiable=(0, 2),
+                never_negative=False,
+            ),
+        ),
         mistakes=tuple(unfit_classes(jaxloss.top_k_distillation_loss, f(4, 3))),
     ),
     Case(
