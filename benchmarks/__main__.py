@@ -16,6 +16,8 @@ SUITES = (
     "tokens",
     "ctc",
     "embedding",
+    "ranking",
+    "distillation",
     "compile_time",
     "growth",
     "sharded",
