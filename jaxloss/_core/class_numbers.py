@@ -75,6 +75,21 @@ class Labels(NamedTuple):
         """`pick` by a comparison with each class. A small array, such as weights, is then broadcast without memory."""
         return nan_unless(self.in_range, _select_and_sum(values, self, axis))
 
+    def gather_several(self, values: Values, axis: ClassAxis) -> Values:
+        """The values of K classes of each row, whose class axis is the last. Without NaN for a label out of range.
+
+        The gradient is a scatter into one array of the values' size. That of `pick` compares all classes with each of
+        the K. XLA's CPU stores these comparisons: for 32 classes, 32 arrays of the values' size.
+        """
+        if AxisType.Explicit in jax.typeof(values).sharding.mesh.axis_types:
+            return _pick(values[..., None, :], self, ClassAxis(values.ndim, axis.mesh))[..., 0]
+        classes = values.shape[axis.number]
+        numbers = self.local(classes, axis).numbers[..., 0]
+        picked = jnp.take_along_axis(values, numbers, -1, mode="clip")
+        if axis.mesh is None:
+            return picked
+        return axis.all_reduce(jnp.where((numbers >= 0) & (numbers < classes), picked, 0.0))
+
     def zero_masked(self, values: Values) -> Values:
         """One value per example, with 0 for masked examples: their NaN must not reach the maths that follows."""
         return filled(values, self.keep, 0.0)

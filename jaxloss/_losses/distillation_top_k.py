@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxloss._core.arguments import Number, filled, floating, has_axis, mask, same_shape
+from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import Labels, class_numbers, listed_labels
 from jaxloss._core.domains import expect, log_probabilities
@@ -245,13 +246,15 @@ def _top_k(
 
 def _divergences(logits: Values, label: Labels, log_p: Values, renormalize: bool, axis: ClassAxis) -> Values:
     """The divergence of each row from the teacher's classes. The class axis of the logits is the last."""
+    in_range = jnp.all(label.in_range, -2)
+    logits = nan_unless(in_range, logits)  # a gather of a class out of range would make one slope NaN, and not all
+    picked = label.zero_masked(label.gather_several(logits, axis)[..., None])[..., 0]
     if renormalize:
-        picked = label.zero_masked(label.pick(logits[..., None, :], ClassAxis(logits.ndim, axis.mesh)))[..., 0]
         # An entry that fills a list names no class, so that it has no part in the student's sum.
         picked = jnp.where(is_infinite(log_p), log_p, picked)
         listed = ClassAxis(log_p.ndim - 1)
         return jnp.sum(kl_terms(log_softmax(log_p, listed), log_softmax(picked, listed)), -1)
-    log_q = several_log_probs(logits, label, axis)
+    log_q = several_log_probs(logits, label, axis, picked)
     # A class that both rule out adds nothing. The difference of the two infinities would be NaN.
     listed_log_p = clamp_min(log_p, -limits(log_p.dtype).max / 4)
     return jnp.sum(times(jnp.exp(log_p), listed_log_p - log_q), -1)
