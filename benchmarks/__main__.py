@@ -17,6 +17,8 @@ SUITES = (
     "ctc",
     "transducer",
     "embedding",
+    "ranking",
+    "distillation",
     "compile_time",
     "growth",
     "sharded",

@@ -28,6 +28,7 @@ PEERS = {
     "keras": Peer("keras", "keras"),
     "jax-cce": Peer("jax_cce", "jax-cce"),
     "tokamax": Peer("tokamax", "tokamax"),
+    "rax": Peer("rax", "rax"),
     "torch": Peer("torch", "torch", torch=True),
     "torch.compile": Peer("torch", "torch", torch=True),
     "torch chunked": Peer("torch", "torch", torch=True),

@@ -58,7 +58,7 @@ OPTIONS: dict[str, Tree] = {
         "sample_weight": HOW_MUCH,
     },
 }
-SPECS = {"logits": BOTH, "weight": COLUMNS, "where": ROWS, "sample_weight": ROWS}
+SPECS = {"logits": BOTH, "weight": COLUMNS, "prior": COLUMNS, "where": ROWS, "sample_weight": ROWS}
 
 
 def targets_of(kind: str) -> Tree:
@@ -116,6 +116,12 @@ def test_cross_entropy(options: str, kind: str, shape: tuple[int, int]) -> None:
     specs = SPECS | {"targets": ROWS if kind == "labels" else BOTH}
     (fixed if kind == "labels" else arguments).update(target)
     compared(jaxloss.cross_entropy, arguments, fixed, specs, mesh_of(shape))
+
+
+def test_logit_adjusted_cross_entropy() -> None:
+    arguments = LOGITS | {name: OPTIONS["all"][name] for name in ("weight", "sample_weight")} | {"prior": CLASS_WEIGHT}
+    fixed = {"where": KEPT} | targets_of("labels")
+    compared(jaxloss.logit_adjusted_cross_entropy, arguments, fixed, SPECS | {"targets": ROWS}, mesh_of((2, 4)))
 
 
 WIDTH = 4
@@ -234,3 +240,33 @@ def test_mistakes() -> None:
     linear = partial(jaxloss.linear_cross_entropy, axis_name="model")
     with pytest.raises(ValueError, match="`kernel` is the same on all devices"):
         on_devices(linear, ROWS, WHOLE, ROWS, out=WHOLE)(random(EXAMPLES, WIDTH), random(WIDTH, CLASSES), numbers)
+
+
+def test_linear_distillation_loss() -> None:
+    """The classes of both kernels are split, and both are differentiated."""
+    arguments = {
+        "hidden": random(EXAMPLES, WIDTH),
+        "kernel": random(WIDTH, CLASSES),
+        "teacher_hidden": random(EXAMPLES, 3),
+        "teacher_kernel": random(3, CLASSES),
+        "teacher_bias": random(CLASSES),
+        "sample_weight": HOW_MUCH,
+        "temperature": jnp.asarray(2.0),
+    }
+    specs = HEAD_SPECS | {"teacher_hidden": ROWS, "teacher_kernel": COLUMNS_ONLY, "teacher_bias": COLUMNS}
+    loss = partial(jaxloss.linear_distillation_loss, divergence="js", beta=0.25, chunk_size=3)
+    compared(loss, arguments, {"where": KEPT}, specs, mesh_of((2, 4)))
+
+
+@pytest.mark.parametrize("renormalize", variants([False, True], lambda renormalize: not renormalize))
+def test_linear_top_k_distillation_loss(renormalize: bool) -> None:
+    """The teacher's classes lie on several devices."""
+    arguments = {
+        "hidden": random(EXAMPLES, WIDTH),
+        "kernel": random(WIDTH, CLASSES),
+        "teacher_log_probs": -1 - random(EXAMPLES, 3) ** 2,
+    }
+    classes = jnp.add.outer(jnp.arange(EXAMPLES), jnp.array([0, 5, 11])) % CLASSES
+    specs = HEAD_SPECS | {"teacher_classes": ROWS, "teacher_log_probs": ROWS}
+    loss = partial(jaxloss.linear_top_k_distillation_loss, renormalize=renormalize, chunk_size=3)
+    compared(loss, arguments, {"where": KEPT, "teacher_classes": classes}, specs, mesh_of((2, 4)))

@@ -71,3 +71,40 @@ def test_chunks_change_nothing(divergence: str, chunk_size: int) -> None:
 
     found, wanted = (jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))(*arrays) for loss in (linear, dense))
     chex.assert_trees_all_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+TOP, CLASSES = jax.lax.top_k(jax.nn.log_softmax(TEACHER[:3]), 7)
+
+
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_all_classes_of_the_teacher_are_the_whole_divergence(renormalize: bool) -> None:
+    loss = partial(jaxloss.top_k_distillation_loss, renormalize=renormalize)
+    found = jax.value_and_grad(loss)(STUDENT[:3], CLASSES, TOP)
+    wanted = jax.value_and_grad(jaxloss.distillation_loss)(STUDENT[:3], TEACHER[:3])
+    chex.assert_trees_all_close(found, wanted, rtol=1e-10, atol=1e-14)
+
+
+def test_renormalized_classes_are_a_distribution_of_their_own() -> None:
+    """Log-probabilities of the temperature 1 can be divided by another one afterwards."""
+    options = {"temperature": 3.0, "reduction": "none"}
+    picked = [np.take_along_axis(each[:3], np.asarray(CLASSES[:, :4]), -1) for each in (STUDENT, TEACHER)]
+    found = jaxloss.top_k_distillation_loss(STUDENT[:3], CLASSES[:, :4], TOP[:, :4] / 3.0, renormalize=True, **options)
+    chex.assert_trees_all_close(found, jaxloss.distillation_loss(*picked, **options), rtol=1e-10)
+
+
+def test_the_gradient_is_0_at_the_teachers_shares_of_the_listed_classes() -> None:
+    """The other classes are ruled out, so that the listed ones have all of the student's probability."""
+    classes, log_probs = jnp.array([3, 0]), jnp.log(jnp.array([0.5, 0.25]))
+    student = jnp.array([0.25, -1e4, -1e4, 0.25 + np.log(2.0)])
+    gradient = jax.grad(jaxloss.top_k_distillation_loss)(student, classes, log_probs)
+    chex.assert_trees_all_close(gradient, jnp.zeros(4), atol=1e-15)
+
+
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_minus_infinity_fills_a_list_of_classes(renormalize: bool) -> None:
+    loss = jax.value_and_grad(partial(jaxloss.top_k_distillation_loss, renormalize=renormalize), (0, 2))
+    student = jnp.array([0.5, -jnp.inf, 1.0, 2.0])
+    wanted, (gradient, slopes) = loss(student, jnp.array([3, 0]), jnp.array([-0.5, -1.0]))
+    for filler in (1, 2):  # a class that the student rules out, and another
+        found = loss(student, jnp.array([3, 0, filler]), jnp.array([-0.5, -1.0, -jnp.inf]))
+        chex.assert_trees_all_close(found, (wanted, (gradient, jnp.append(slopes, 0.0))), rtol=1e-13, atol=1e-15)

@@ -17,19 +17,28 @@ import jaxtyping
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from case import Case
+from case import Case, resolved
 from cases import CASES
 from variants import variants
 
 import jaxloss
 
 LOSSES = list(dict.fromkeys(case.loss for case in CASES))
+REQUIRED = {case.loss: resolved(case.required, case.arrays()) for case in CASES}
 PREDICTIONS, TARGETS = jnp.array([0.0, 4.0, -0.5]), jnp.array([1.0, 1.0, -0.25])
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+
+
+def plain(loss: type[jaxloss.Loss]) -> jaxloss.Loss:
+    """The option object with no option but those that have no default."""
+    needed = [field.name for field in dataclasses.fields(loss) if field.default is dataclasses.MISSING]
+    return loss(**{name: REQUIRED[loss][name] for name in needed})
+
+
 learnable = pytest.mark.parametrize(
-    "case", [c for c in CASES if jax.tree.leaves(c.loss()) and c.true_gradient], ids=lambda case: case.id
+    "case", [c for c in CASES if jax.tree.leaves(plain(c.loss)) and c.true_gradient], ids=lambda case: case.id
 )
 
 
@@ -58,7 +67,9 @@ def test_fields_are_the_functions_options(loss: type[jaxloss.Loss]) -> None:
         for each in inspect.signature(loss.fn).parameters.values()
         if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in shared
     ]
-    assert [(field.name, type(field.default), field.default) for field in dataclasses.fields(loss)] == options
+    made_with = list(inspect.signature(loss.__init__).parameters.values())[1:]
+    assert [(each.name, type(each.default), each.default) for each in made_with] == options
+    assert [field.name for field in dataclasses.fields(loss)] == [each.name for each in made_with]
 
 
 def takes_arrays(annotation: object) -> bool:
@@ -71,9 +82,10 @@ def takes_arrays(annotation: object) -> bool:
 def test_numbers_are_leaves_named_by_their_fields_and_the_rest_is_static(loss: type[jaxloss.Loss]) -> None:
     annotations = {name: each.annotation for name, each in inspect.signature(loss.fn).parameters.items()}
     numbers = [field.name for field in dataclasses.fields(loss) if takes_arrays(annotations[field.name])]
-    leaves = jax.tree_util.tree_leaves_with_path(loss(), is_leaf=is_none)
+    made = plain(loss)
+    leaves = jax.tree_util.tree_leaves_with_path(made, is_leaf=is_none)
     assert [jax.tree_util.keystr(path) for path, _ in leaves] == [f".{name}" for name in numbers]
-    assert [leaf for _, leaf in leaves] == [getattr(loss(), name) for name in numbers]
+    assert all(leaf is getattr(made, name) for name, (_, leaf) in zip(numbers, leaves, strict=True))
 
 
 @every_loss
@@ -94,7 +106,8 @@ def test_a_call_names_the_arrays_of_the_function(loss: type[jaxloss.Loss]) -> No
         for name, each in inspect.signature(loss.fn).parameters.items()
         if each.kind is not inspect.Parameter.KEYWORD_ONLY or name in shared
     ]
-    for method in (loss(), loss().terms, loss().parts):
+    made = plain(loss)
+    for method in (made, made.terms, made.parts):
         assert list(inspect.signature(method).parameters) == wanted
 
 
@@ -180,7 +193,8 @@ def numeric_option(case: Case) -> tuple[str, float]:
 )
 def test_values_of_an_option_share_a_program_and_map(case: Case) -> None:
     name, value = numeric_option(case)
-    values, traces = [value, (value + getattr(case.loss(), name)) / 2, getattr(case.loss(), name)], []
+    default = getattr(plain(case.loss), name)
+    values, traces = [value, (value + default) / 2, default], []
     # Some options have an effect at the edges only, such as a least variance.
     for which in ("batched", "edges"):
         given = case.arrays(which)

@@ -26,8 +26,9 @@ WHERE = jnp.array([True, True, False, True, True, True])
         partial(jaxloss.softmax_focal_loss, gamma=0.0),
         partial(jaxloss.poly1_cross_entropy, epsilon=0.0),
         partial(jaxloss.generalized_cross_entropy, q=0.0),
+        partial(jaxloss.logit_adjusted_cross_entropy, prior=np.array([900.0, 3, 90, 0.5, 7]), tau=0.0),
     ],
-    ids=["focal", "poly1", "generalized"],
+    ids=["focal", "poly1", "generalized", "logit_adjusted"],
 )
 @pytest.mark.parametrize("targets", [LABELS, SOFT], ids=["labels", "probabilities"])
 def test_without_its_option_a_loss_is_cross_entropy(loss: Fn, targets: Any) -> None:
@@ -120,6 +121,24 @@ def test_smooth_binary_labels() -> None:
     found = jaxloss.binary_cross_entropy_with_logits(LOGITS[0, :3], targets, label_smoothing=0.1)
     wanted = jaxloss.binary_cross_entropy_with_logits(LOGITS[0, :3], 0.9 * targets + 0.05)
     chex.assert_trees_all_close(found, wanted, rtol=1e-12)
+
+
+def test_an_adjusted_loss_is_the_balanced_softmax() -> None:
+    """The share of a class is its count times its exponential. Counts and frequencies are one prior."""
+    counts = np.array([900.0, 3, 90, 0.5, 7])
+    mass = counts * np.exp(LOGITS[:3])
+    wanted = -np.log(mass[np.arange(3), LABELS[:3]] / mass.sum(1))
+    for prior in (counts, counts / counts.sum()):
+        found = jaxloss.logit_adjusted_cross_entropy(LOGITS[:3], LABELS[:3], prior=prior, reduction="none")
+        chex.assert_trees_all_close(found, wanted, rtol=1e-12)
+
+
+def test_a_prior_of_0_is_nan_in_the_value_and_the_gradient() -> None:
+    loss = partial(jaxloss.logit_adjusted_cross_entropy, prior=np.array([1.0, 0, 2, 3, 4]), reduction="sum")
+    value, gradient = jax.value_and_grad(loss)(LOGITS, LABELS)
+    assert jnp.isnan(value)
+    assert jnp.isnan(gradient[LABELS >= 0]).all()
+    assert not gradient[3].any()  # it is ignored
 
 
 def test_class_balanced_weights() -> None:

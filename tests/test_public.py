@@ -297,7 +297,7 @@ def test_shared_keywords_come_last_and_are_the_same(loss: FunctionType) -> None:
 
 
 @every_loss
-def test_arrays_are_positional_and_options_have_defaults(loss: FunctionType) -> None:
+def test_arrays_are_positional_and_options_have_defaults_or_are_required(loss: FunctionType) -> None:
     kinds = [each.kind for each in parameters(loss).values()]
     arrays = [each for each in parameters(loss).values() if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     options = [each for each in parameters(loss).values() if each.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -305,7 +305,9 @@ def test_arrays_are_positional_and_options_have_defaults(loss: FunctionType) -> 
     assert len(arrays) + len(options) == len(kinds), f"{loss.__name__}: options follow `*`, and nothing is collected"
     # An optional array is the last one, and says which entries of the others are padding.
     assert {each.default for each in arrays} <= {inspect.Parameter.empty, None}
-    assert all(each.default is not inspect.Parameter.empty for each in options)
+    # An option without a default is an array that the loss has no meaning without, and its Case says so.
+    needed = {each.name for each in options if each.default is inspect.Parameter.empty}
+    assert all(needed <= case.required.keys() for case in CASES if case.loss.fn is loss)
 
 
 HELPER_SIGNATURES = {

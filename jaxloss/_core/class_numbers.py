@@ -75,6 +75,21 @@ class Labels(NamedTuple):
         """`pick` by a comparison with each class. A small array, such as weights, is then broadcast without memory."""
         return nan_unless(self.in_range, _select_and_sum(values, self, axis))
 
+    def gather_several(self, values: Values, axis: ClassAxis) -> Values:
+        """The values of K classes of each row, whose class axis is the last. Without NaN for a label out of range.
+
+        The gradient is a scatter into one array of the values' size. That of `pick` compares all classes with each of
+        the K. XLA's CPU stores these comparisons: for 32 classes, 32 arrays of the values' size.
+        """
+        if AxisType.Explicit in jax.typeof(values).sharding.mesh.axis_types:
+            return _pick(values[..., None, :], self, ClassAxis(values.ndim, axis.mesh))[..., 0]
+        classes = values.shape[axis.number]
+        numbers = self.local(classes, axis).numbers[..., 0]
+        picked = jnp.take_along_axis(values, numbers, -1, mode="clip")
+        if axis.mesh is None:
+            return picked
+        return axis.all_reduce(jnp.where((numbers >= 0) & (numbers < classes), picked, 0.0))
+
     def zero_masked(self, values: Values) -> Values:
         """One value per example, with 0 for masked examples: their NaN must not reach the maths that follows."""
         return filled(values, self.keep, 0.0)
@@ -210,6 +225,20 @@ def token_labels(
     return labels(targets, several, ClassAxis(targets.ndim, axis.mesh), keep, ignore_index=ignore_index)
 
 
+def listed_labels(
+    name: str, numbers: Shaped[Array, "..."], keep: Bool[Array, "..."] | None, like: Like, axis: ClassAxis
+) -> Labels:
+    """K class numbers of each row, in the last axis, checked against the classes of `like`. `keep` masks rows.
+
+    The arrays of the result have the axes of the rows, then K and 1.
+    """
+    keep = None if keep is None else keep[..., None]
+    numbers = filled(signed(numbers), keep, 0)
+    within_range = _class_number(axis.class_count(like.shape[axis.number]), None)
+    in_range = within(within_range, **{name: numbers})
+    return Labels(numbers[..., None], in_range[..., None], None if keep is None else keep[..., None])
+
+
 def _class_number(classes: int, ignore_index: int | None) -> Domain:
     """The domain of class numbers; its words name `ignore_index` where that is not a class."""
     other = "" if ignore_index is None or 0 <= ignore_index < classes else f", or {ignore_index}"
@@ -243,9 +272,9 @@ def not_ignored(targets: Shaped[Array, "..."], ignore_index: int | None) -> Bool
     return targets != jnp.asarray(ignore_index, targets.dtype)
 
 
-def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int) -> Values:
-    """One weight a class, shaped to multiply `like`, in the dtype of the maths."""
-    weight = real("weight", weight)
+def class_weight(weight: Shaped[ArrayLike, "classes"], like: Like, axis: int, *, name: str = "weight") -> Values:
+    """One number a class, shaped to multiply `like`, in the dtype of the maths."""
+    weight = real(name, weight)
     if weight.shape != (like.shape[axis],):
-        raise ValueError(f"`weight` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
+        raise ValueError(f"`{name}` has shape {weight.shape}, but there are {like.shape[axis]} classes.")
     return jnp.expand_dims(weight.astype(accumulator(like.dtype)), [i for i in range(like.ndim) if i != axis])

@@ -19,6 +19,7 @@ from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.cross_entropy import log_softmax as log_softmax_op
 from jaxloss._ops.cross_entropy import row_losses
+from jaxloss._ops.cross_entropy.class_losses import ClassLosses
 from jaxloss._ops.cross_entropy.problem import Probabilities, cross_entropy_options
 
 __all__ = [
@@ -94,17 +95,13 @@ def cross_entropy(
     Source: `torch.nn.CrossEntropyLoss`; label smoothing, Szegedy et al., "Rethinking the Inception Architecture for
     Computer Vision", 2016; z-loss, Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
     """
-    logits, targets = floating("logits", logits), jnp.asarray(targets)
-    number, dtype = has_axis("logits", logits, axis), logits.dtype
-    classes = class_axis(number, axis_name, logits=logits)
-    if jnp.issubdtype(targets.dtype, jnp.floating):
-        target = Probabilities.of(targets, logits, classes, where, ignore_index)
-        dtype = jnp.result_type(logits, targets)
-    else:
-        target = labels(targets, logits, classes, where, ignore_index=ignore_index)
-    options = cross_entropy_options(logits, classes, weight, label_smoothing, z_loss)
-    rows = row_losses(logits, target, options, classes)
-    return reduce_rows(rows.losses, number, target.keep, rows.mean_count, dtype, reduction, sample_weight)
+    logits = floating("logits", logits)
+    classes = class_axis(has_axis("logits", logits, axis), axis_name, logits=logits)
+    rows = cross_entropies(
+        logits, targets, classes, where,
+        weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss,
+    )  # fmt: skip
+    return reduce_rows(*rows, reduction, sample_weight)
 
 
 class CrossEntropyLoss(Loss, fn=cross_entropy):
@@ -117,6 +114,31 @@ class CrossEntropyLoss(Loss, fn=cross_entropy):
     axis: int = static(-1)
     axis_name: AxisName | None = static(None)
     reduction: Reduction = static("mean")
+
+
+def cross_entropies(
+    logits: Values,
+    targets: Real[ArrayLike, "..."],
+    axis: ClassAxis,
+    where: Mask | None,
+    *,
+    weight: Real[ArrayLike, "classes"] | None,
+    ignore_index: int,
+    label_smoothing: Scalar,
+    z_loss: Scalar,
+    like: Values | None = None,
+) -> ClassLosses:
+    """The cross-entropy of each row. `like` has the logits' dtype where they were cast before."""
+    targets, like = jnp.asarray(targets), logits if like is None else like
+    dtype = like.dtype
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        target = Probabilities.of(targets, logits, axis, where, ignore_index)
+        dtype = jnp.result_type(like, targets)
+    else:
+        target = labels(targets, logits, axis, where, ignore_index=ignore_index)
+    options = cross_entropy_options(logits, axis, weight, label_smoothing, z_loss)
+    rows = row_losses(logits, target, options, axis)
+    return ClassLosses(rows.losses, axis.number, target.keep, rows.mean_count, dtype)
 
 
 def reduce_rows(

@@ -12,9 +12,24 @@ from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 from jaxloss._losses.distillation_formulas import DIVERGENCES, Divergence, beta_range, divergence_terms
 from jaxloss._losses.distillation_linear import LinearDistillationLoss, linear_distillation_loss
+from jaxloss._losses.distillation_top_k import (
+    LinearTopKDistillationLoss,
+    TopKDistillationLoss,
+    linear_top_k_distillation_loss,
+    top_k_distillation_loss,
+)
 from jaxloss._ops.cross_entropy.log_softmax import log_softmax
 
-__all__ = ["DistillationLoss", "LinearDistillationLoss", "distillation_loss", "linear_distillation_loss"]
+__all__ = [
+    "DistillationLoss",
+    "LinearDistillationLoss",
+    "LinearTopKDistillationLoss",
+    "TopKDistillationLoss",
+    "distillation_loss",
+    "linear_distillation_loss",
+    "linear_top_k_distillation_loss",
+    "top_k_distillation_loss",
+]
 
 
 @program(beta=beta_range, temperature=Number(above=0))

@@ -101,18 +101,12 @@ def linear_distillation_loss(
     teacher = _Teacher(teacher_kernel, teacher_bias)
     parameters = _Parameters(bias, teacher, scale, jnp.asarray(beta, logits.dtype))
     keep = mask(where, shape)
-    keep = jnp.broadcast_to(True if keep is None else keep, shape)
-    # "mean" and "sum" need the weighted sum only, and its gradient is computed with it. So weights come first.
-    weights = None if reduction == "none" else reduce(jnp.ones(shape, logits.dtype), "none", keep, sample_weight)
+    rows = Rows(hidden, teacher_hidden, jnp.broadcast_to(True if keep is None else keep, shape))
     shared = Shared(kernel, parameters, ClassAxis(1, axis.mesh))
-    problem = Problem(Rows(hidden, teacher_hidden, keep), shared, weights)
-    value, _ = solve(problem, _ROW_LOSSES[divergence], chunk_size, implementation)
-    if rescale:
-        value = value * jnp.asarray(temperature, logits.dtype) ** 2
-    if weights is None:
-        return reduce(value, "none", keep, sample_weight)
-    sample_weight = element_weights(shape, logits.dtype, keep, sample_weight)
-    return reduce_total(value, shape, reduction, keep, sample_weight)
+    factor = jnp.asarray(temperature if rescale else 1.0, logits.dtype) ** 2
+    return solved_losses(
+        rows, shared, _ROW_LOSSES[divergence], factor, reduction, sample_weight, chunk_size, implementation
+    )
 
 
 class LinearDistillationLoss(Loss, fn=linear_distillation_loss):
@@ -129,6 +123,28 @@ class LinearDistillationLoss(Loss, fn=linear_distillation_loss):
     implementation: Implementation | None = static(None)
     axis_name: AxisName | None = static(None)
     reduction: Reduction = static("mean")
+
+
+def solved_losses(
+    rows: Rows,
+    shared: Shared,
+    row_loss: RowLoss[None],
+    factor: Values,
+    reduction: Reduction,
+    sample_weight: Weight | None,
+    chunk_size: int | None,
+    implementation: Implementation | None,
+) -> Values:
+    """The losses of all rows times a factor, whose dtype the sums have, computed in chunks and reduced."""
+    keep, dtype = rows.keep, factor.dtype
+    # "mean" and "sum" need the weighted sum only, and its gradient is computed with it. So weights come first.
+    weights = None if reduction == "none" else reduce(jnp.ones(keep.shape, dtype), "none", keep, sample_weight)
+    value, _ = solve(Problem(rows, shared, weights), row_loss, chunk_size, implementation)
+    value = value * factor
+    if weights is None:
+        return reduce(value, "none", keep, sample_weight)
+    sample_weight = element_weights(keep.shape, dtype, keep, sample_weight)
+    return reduce_total(value, keep.shape, reduction, keep, sample_weight)
 
 
 class _Teacher(NamedTuple):

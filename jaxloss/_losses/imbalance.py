@@ -6,21 +6,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
-from jaxloss._core.arguments import Number, real
+from jaxloss._core.arguments import Number, floating, has_axis, real
 from jaxloss._core.autodiff import nan_unless
-from jaxloss._core.domains import NOT_NEGATIVE, within
+from jaxloss._core.class_axis import AxisName, class_axis
+from jaxloss._core.class_numbers import class_weight
+from jaxloss._core.domains import NOT_NEGATIVE, POSITIVE, within
 from jaxloss._core.dtypes import accumulator
 from jaxloss._core.elementwise import one_minus_exp, power, times
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
-from jaxloss._losses.classification import reduce_rows
+from jaxloss._losses.classification import cross_entropies, reduce_rows
 from jaxloss._ops.cross_entropy.class_losses import class_losses
 
 __all__ = [
+    "LogitAdjustedCrossEntropyLoss",
     "SoftmaxFocalLoss",
     "class_balanced_weight",
+    "logit_adjusted_cross_entropy",
     "softmax_focal_loss",
 ]
 
@@ -119,6 +123,96 @@ def _times_exp(nll: Values) -> Values:
 def _times_exp_jvp(primals: tuple[Values], tangents: tuple[Values]) -> tuple[Values, Values]:
     (nll,) = primals
     return _times_exp(nll), (jnp.exp(-nll) - _times_exp(nll)) * tangents[0]
+
+
+@program(
+    "prior", "weight", integers=("targets",), tau=Number(at_least=0), label_smoothing=SMOOTHING, z_loss=Number(off=0)
+)
+def logit_adjusted_cross_entropy(
+    logits: Float[ArrayLike, "..."],
+    targets: Real[ArrayLike, "..."],
+    *,
+    prior: Real[ArrayLike, "classes"],
+    tau: Scalar = 1.0,
+    weight: Real[ArrayLike, "classes"] | None = None,
+    ignore_index: int = -100,
+    label_smoothing: Scalar = 0.0,
+    z_loss: Scalar = 0.0,
+    axis: int = -1,
+    axis_name: AxisName | None = None,
+    reduction: Reduction = "mean",
+    where: Mask | None = None,
+    sample_weight: Weight | None = None,
+) -> Float[Array, "..."]:
+    r"""Cross-entropy of logits that the frequencies of the classes are added to, so that rare classes are not lost.
+
+    $$ \ell = \text{cross\_entropy}\bigl( x + \tau \log \pi,\ t \bigr), \qquad
+       \pi_c = \frac{n_c}{\sum_k n_k} $$
+
+    The model learns the logits of balanced classes. So evaluate the plain logits, without the adjustment. At
+    $\tau = 1$ it is the balanced softmax (Ren et al., 2020).
+
+    Args:
+        logits: Unnormalised log-probabilities, shape (N..., C).
+        targets: Class numbers, shape (N...), integers; or probabilities, shape (N..., C), floating.
+        prior: The frequency of each class in the training data, shape (C,), above 0. Counts $n_c$ are normalised. A
+            class without examples needs a small number, such as a count of 1.
+        tau: The factor $\tau$ of the adjustment, at least 0. At 0 the loss is
+            [`cross_entropy`][jaxloss.cross_entropy].
+        weight: A weight for each class, shape (C,).
+        ignore_index: Examples with this class number are masked. See [`cross_entropy`][jaxloss.cross_entropy].
+        label_smoothing: A number s in [0, 1]. The target becomes (1 - s) times itself plus s / C for every class.
+        z_loss: The factor of the squared logsumexp of the adjusted logits, which is added to the loss of each unmasked
+            example.
+        axis: The class axis of `logits`.
+        axis_name: Within `jax.shard_map`, the mesh axis that the classes of `logits`, `prior` and `weight` are split
+            over. See [`cross_entropy`][jaxloss.cross_entropy].
+        reduction: `"mean"`, `"sum"` or `"none"`. See [`reduce`][jaxloss.reduce].
+        where: True for the examples that take part. See [`reduce`][jaxloss.reduce].
+        sample_weight: The weight of each example. See [`reduce`][jaxloss.reduce].
+
+    Returns:
+        A scalar, or the losses of shape (N...). With class numbers the mean divides by the sum of the labels' class
+        weights. A label out of range makes its loss and gradient NaN. A prior of 0 or less makes all of them NaN.
+
+    Raises:
+        ValueError: Shapes do not match, the class axis is empty, or an option is out of range.
+        TypeError: The logits or the prior are not real, the logits are not floating, or the targets are neither
+            integers nor floating.
+
+    Examples:
+        >>> logits, counts = jnp.zeros((2, 2)), jnp.array([90, 10])
+        >>> losses = jaxloss.logit_adjusted_cross_entropy(logits, jnp.array([0, 1]), prior=counts, reduction="none")
+        >>> print(losses.round(4))  # the rare class pulls harder
+        [0.1054 2.3026]
+
+    Source: Menon et al., "Long-Tail Learning via Logit Adjustment", 2021.
+    """
+    logits = floating("logits", logits)
+    classes = class_axis(has_axis("logits", logits, axis), axis_name, logits=logits)
+    counts = class_weight(prior, logits, classes.number, name="prior")
+    counts = nan_unless(within(POSITIVE, prior=counts), counts)
+    log_prior = jnp.log(counts) - jnp.log(classes.sum(counts))
+    adjusted = logits.astype(counts.dtype) + jnp.asarray(tau, counts.dtype) * log_prior
+    rows = cross_entropies(
+        adjusted, targets, classes, where,
+        weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss, like=logits,
+    )  # fmt: skip
+    return reduce_rows(*rows, reduction, sample_weight)
+
+
+class LogitAdjustedCrossEntropyLoss(Loss, fn=logit_adjusted_cross_entropy):
+    """Option object of [`logit_adjusted_cross_entropy`][jaxloss.logit_adjusted_cross_entropy]."""
+
+    prior: Real[ArrayLike, "classes"]
+    tau: Scalar = 1.0
+    weight: Real[ArrayLike, "classes"] | None = None
+    ignore_index: int = static(-100)
+    label_smoothing: Scalar = 0.0
+    z_loss: Scalar = 0.0
+    axis: int = static(-1)
+    axis_name: AxisName | None = static(None)
+    reduction: Reduction = static("mean")
 
 
 @program(beta=Number(at_least=0, at_most=math.nextafter(1.0, 0.0)))

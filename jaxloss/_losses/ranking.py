@@ -7,7 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from jaxloss._core.arguments import Number, filled, floats, mask, one_of
-from jaxloss._core.elementwise import log_sum_exp, sigmoid, softplus
+from jaxloss._core.elementwise import clamp_min, log_sum_exp, sigmoid, softplus
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
@@ -206,7 +206,8 @@ def approx_ndcg_loss(
     ranks = 0.5 + jnp.sum(jnp.where(lists.pairs(), sigmoid(-lead), 0.0), -1)
     gains = lists.gains()
     relevant = jnp.any(gains > 0, -1)
-    losses = jnp.where(relevant, 1 - jnp.sum(gains / discount(ranks), -1), 0.0)
+    # In an ideal order the sum is 1, and rounding may leave it above.
+    losses = jnp.where(relevant, clamp_min(1 - jnp.sum(gains / discount(ranks), -1)), 0.0)
     return lists.reduce(losses, reduction, sample_weight, relevant.astype(losses.dtype))
 
 

@@ -121,6 +121,20 @@ def symmetric_cross_entropy(x: Vector, label: int) -> list[Any]:
     return _by_nll(x, label, lambda nll: alpha * nll - 4 * expm1(-nll), lambda nll: alpha + 4 * exp(-nll))
 
 
+def logit_adjusted_cross_entropy(x: Vector, label: int, *, prior: Vector) -> list[Any]:
+    """The sum of a logit and the logarithm of its prior is rounded by the size of the sum."""
+    whole = sum(map(mpf, prior))
+    adjusted = [each + log(mpf(count) / whole) for each, count in zip(x, prior, strict=True)]
+    loss, slopes = cross_entropy(adjusted, label)
+    if loss is None or loss.value == inf:
+        return [loss, slopes]
+    top = abs(max(adjusted))
+    likely = [exp(-each) for each in minus_log_probs(adjusted)[0]]
+    rounding = [p * (abs(each) + top) if p else 0 for p, each in zip(likely, adjusted, strict=True)]
+    rounded = [Truth(slope.value, slope.scale + size) for slope, size in zip(slopes, rounding, strict=True)]
+    return [Truth(loss.value, loss.scale + abs(adjusted[label]) + top), rounded]
+
+
 # Boxes ----------------------------------------------------------------------------------------------------------------
 
 EPS = mpf(in_float32(1e-7))

@@ -3,17 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
+from case import Case, resolved
 from jax.experimental.sparse import BCOO
 
 import jaxloss
-
-if TYPE_CHECKING:
-    from case import Case
 
 Call = Callable[[], Any]
 
@@ -72,19 +70,20 @@ class Right(NamedTuple):
 REDUCE = Right(jaxloss.reduce, {"losses": np.ones((4, 3), np.float32)}, (4, 3), (4, 3))
 
 
-def right(case: "Case", cases: Iterable["Case"]) -> Right:
+def right(case: Case, cases: Iterable[Case]) -> Right:
     """A call of a Case's loss, with the names of its arrays from the signature."""
     made = [array.astype(np.float32) if array.dtype == np.float64 else array for array in case.arrays()]
     arrays = dict(zip(inspect.signature(case.loss.fn).parameters, made, strict=False))
     kinds = [[array.dtype.kind for array in other.arrays()] for other in cases if other.loss is case.loss]
     # Not strict: the last array of a loss may be optional, and some of its Cases leave it out.
     two_kinds = tuple(name for name, *seen in zip(arrays, *kinds, strict=False) if len(set(seen)) > 1)
-    shape = jax.eval_shape(case.loss(**case.required, reduction="none"), *made).shape
-    fn = functools.update_wrapper(functools.partial(case.loss.fn, **case.required), case.loss.fn)
+    required = resolved(case.required, tuple(made))
+    shape = jax.eval_shape(case.loss(**required, reduction="none"), *made).shape
+    fn = functools.update_wrapper(functools.partial(case.loss.fn, **required), case.loss.fn)
     return Right(fn if case.required else case.loss.fn, arrays, shape, case.kept(shape), two_kinds, case.real)
 
 
-def common_mistakes(cases: list["Case"]) -> list[Any]:
+def common_mistakes(cases: list[Case]) -> list[Any]:
     """The mistakes that every loss can meet."""
     rows = [*keyword_mistakes(REDUCE), *array_mistakes(REDUCE)]
     for case in cases:
@@ -235,7 +234,7 @@ def silent_broadcasts(call: Right) -> list[Any]:
     ]
 
 
-def object_mistakes(case: "Case", call: Right) -> list[Any]:
+def object_mistakes(case: Case, call: Right) -> list[Any]:
     """Mistakes with the option object."""
     loss, name = case.loss, case.loss.__name__
     return [
@@ -255,7 +254,7 @@ def object_mistakes(case: "Case", call: Right) -> list[Any]:
         # The options are checked where they are used: a loss may hold placeholders.
         row(
             f"{name}-unknown_reduction",
-            lambda: loss(**case.required, reduction="average")(*call.but()),
+            lambda: loss(**resolved(case.required, tuple(call.but())), reduction="average")(*call.but()),
             ValueError,
             "`reduction` is 'average'",
         ),

@@ -58,6 +58,23 @@ def symmetric(nll: Tensor, alpha: float = 0.1, beta: float = 1.0, log_zero: floa
     return alpha * nll - beta * log_zero * (1 - (-nll).exp())
 
 
+def logit_adjusted(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
+    """PyTorch's cross-entropy with its options, and z-loss beside it."""
+    logits, targets = arrays
+    options = dict(options)
+    prior, z_loss = options.pop("prior"), options.pop("z_loss", 0.0)
+    adjusted = logits + options.pop("tau", 1.0) * (prior / prior.sum()).log()
+    axis = min(1, adjusted.ndim - 1)
+    classes = adjusted.movedim(-1, axis)
+    if targets.is_floating_point():
+        return functional.cross_entropy(classes, targets.movedim(-1, axis), reduction=reduction, **options)
+    losses = functional.cross_entropy(classes, targets, reduction="none", **options)
+    keep = targets != -100
+    losses = losses + z_loss * adjusted.logsumexp(-1) ** 2 * keep
+    weight = options.get("weight", logits.new_ones(logits.shape[-1]))
+    return reduced(losses, reduction, weight[targets.where(keep, 0)] * keep)
+
+
 def asymmetric(functional: ModuleType, arrays: tuple[Tensor, ...], reduction: str, options: Options) -> Tensor:
     logits, targets = arrays
     gamma_neg, gamma_pos = options.get("gamma_neg", 4.0), options.get("gamma_pos", 1.0)

@@ -18,6 +18,20 @@ def linear_divergence(**options) -> OfNumber:
     )
 
 
+CLASSES = jnp.array([0, 1])
+LOG_PROBS = jnp.log(jnp.array([0.6, 0.3]))  # the third class has the rest
+
+
+def top_k(**options) -> OfNumber:
+    return lambda x: jaxloss.top_k_distillation_loss(jnp.stack([x, 0 * x, 0 * x - 1]), CLASSES, LOG_PROBS, **options)
+
+
+def linear_top_k(**options) -> OfNumber:
+    return lambda x: jaxloss.linear_top_k_distillation_loss(
+        jnp.ones((1, 1)), jnp.stack([x, 0 * x, 0 * x - 1])[None], CLASSES[None], LOG_PROBS[None], **options
+    )
+
+
 PICTURES: dict[str, Picture] = {
     "distillation_loss": Curves(
         "student's logit of the first of two classes, teacher's at 1",
@@ -41,4 +55,14 @@ PICTURES: dict[str, Picture] = {
             "js": linear_divergence(divergence="js"),
         },
     ),
+    **{
+        f"{name}_distillation_loss": Curves(
+            "student's logit of the teacher's first class, others at 0 and -1",
+            (-5, 7),
+            (-0.5, 3),
+            (-0.8, 0.8),
+            {"all classes": curve(), "renormalized": curve(renormalize=True)},
+        )
+        for name, curve in (("top_k", top_k), ("linear_top_k", linear_top_k))
+    },
 }

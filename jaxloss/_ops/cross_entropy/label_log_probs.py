@@ -17,17 +17,18 @@ def label_log_probs(logits: Values, label: Labels, axis: ClassAxis) -> Values:
     return 0.0 - row_losses(logits, label, Options(), axis).losses  # a minus sign would make masked rows -0.0
 
 
-def several_log_probs(logits: Values, label: Labels, axis: ClassAxis) -> Values:
+def several_log_probs(logits: Values, label: Labels, axis: ClassAxis, picked: Values | None = None) -> Values:
     """The log-probabilities of K classes of each row, 0 where masked.
 
     The class axis of the logits is the last. The arrays of `label` have the axes of the rows, then K and 1.
 
     The softmax is computed once, for the likeliest class of the K. The log-probability of another is that of the
-    likeliest plus the difference of their logits. Both are not positive, so that no digits cancel.
+    likeliest plus the difference of their logits. Both are not positive, so that no digits cancel. `picked` are the
+    logits of the K classes, where the caller has them.
     """
-    picked = label.pick(logits[..., None, :], ClassAxis(logits.ndim, axis.mesh)).astype(accumulator(logits.dtype))[
-        ..., 0
-    ]
+    if picked is None:
+        picked = label.pick(logits[..., None, :], ClassAxis(logits.ndim, axis.mesh))[..., 0]
+    picked = picked.astype(accumulator(logits.dtype))
     numbers, usable = label.numbers[..., 0], label.in_range[..., 0]
     if label.keep is not None:
         usable = usable & label.keep[..., 0]

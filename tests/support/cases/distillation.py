@@ -1,13 +1,16 @@
 """Cases of losses of a student's distribution against its teacher's."""
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import gold_lists
 import numpy as np
 from case import Case
-from inputs import MANY_EXAMPLES, REAL, WEIGHTS, Arrays, Inputs, head_bias, normal, takes, vectors
-from mistakes import f, row
+from inputs import LABEL, LOG_PROB, MANY_EXAMPLES, REAL, WEIGHTS, Arrays, Inputs, head_bias, normal, takes, vectors
+from measured import Measured
+from mistakes import f, i, row
 from references import Torch
 from torch_formulas import Options, Tensor, reduced
 
@@ -15,6 +18,13 @@ import jaxloss
 
 FEW = {name: MANY_EXAMPLES[name] for name in ("batched", "unbatched", "single", "tiny", "large", "extra")}
 EDGES = ([[0.0, 0, 0], [30.0, 0, 0], [1.0, 2, 3], [0.0, 0, 1]], [[0.0, 0, 0], [0.0, 30, 0], [1.0, 2, 3], [1.0, 0, 0]])
+
+DISTRIBUTIONS = {
+    "adversarial": gold_lists.two_distributions,
+    "ordinary": gold_lists.ordinary_distributions,
+    "inputs": gold_lists.LISTS,
+    "differentiable": (0, 1),
+}
 
 
 def divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
@@ -53,6 +63,58 @@ def linear_divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction
     return divergence(functional, tuple(logits), reduction, options)
 
 
+@takes(REAL, LABEL, LOG_PROB)
+def logits_and_top_k(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    """The teacher has two classes of each distribution, not in the order of their probabilities."""
+    logits = normal(rng, (*inputs.shape, inputs.size), inputs.scale)
+    classes = rng.permuted(np.broadcast_to(np.arange(inputs.size), logits.shape), axis=-1)[..., :2]
+    return logits, classes, -np.abs(normal(rng, classes.shape, inputs.scale)) - 0.75
+
+
+@takes(REAL, WEIGHTS, LABEL, LOG_PROB)
+def hidden_and_top_k(rng: np.random.Generator, inputs: Inputs) -> Arrays:
+    _, classes, log_probs = logits_and_top_k(rng, inputs)
+    hidden, kernel = normal(rng, (*inputs.shape, 3), inputs.scale), normal(rng, (3, inputs.size), 1)
+    return hidden, kernel, classes, log_probs
+
+
+def top_k_divergence(functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options) -> Tensor:
+    logits, classes, log_p = arrays
+    temperature = options.get("temperature", 1.0)
+    log_q = functional.log_softmax(logits / temperature, -1).gather(-1, classes)
+    if options.get("renormalize"):
+        log_p, log_q = (functional.log_softmax(each, -1) for each in (log_p, log_q))
+    scale = temperature**2 if options.get("rescale", True) else 1
+    return reduced(scale * (log_p.exp() * (log_p - log_q)).sum(-1), reduction)
+
+
+def linear_top_k_divergence(
+    functional: ModuleType, arrays: tuple[Any, ...], reduction: str, options: Options
+) -> Tensor:
+    hidden, kernel, classes, log_p = arrays
+    logits, cap = hidden @ kernel + options.get("bias", 0.0), options.get("logit_softcap")
+    logits = logits if cap is None else cap * (logits / cap).tanh()
+    return top_k_divergence(functional, (logits, classes, log_p), reduction, options)
+
+
+def unfit_classes(loss: Callable[..., Any], *given: Any) -> list[Any]:
+    """Mistakes with the teacher's classes, which follow the arrays of the student for 4 examples and 3 classes."""
+    return [
+        row(
+            f"{loss.__name__}-{what}",
+            lambda classes=classes, log_probs=log_probs: loss(*given, classes, log_probs),
+            error,
+            message,
+        )
+        for what, classes, log_probs, error, message in (
+            ("floating", f(4, 2), f(4, 2), TypeError, "`teacher_classes` has dtype float32, but class numbers are"),
+            ("other_k", i(4, 2), f(4, 1), ValueError, "`teacher_log_probs` has shape (4, 1), but `teacher_classes`"),
+            ("no_k", i(4), f(4), ValueError, "`teacher_classes` has shape (4,)"),
+            ("other_batch", i(5, 2), f(5, 2), ValueError, "must be (4, 'k') with at least one class."),
+        )
+    ]
+
+
 CASES = [
     Case(
         jaxloss.DistillationLoss,
@@ -69,6 +131,10 @@ CASES = [
         edges=EDGES,
         differentiable=(0, 1),
         reference=Torch(divergence),
+        accuracy=(
+            Measured(gold_lists.distillation_loss, **DISTRIBUTIONS),
+            Measured(gold_lists.distillation_loss, options={"divergence": "js"}, **DISTRIBUTIONS),
+        ),
         mistakes=(
             row(
                 "distillation_loss-divergence",
@@ -144,5 +210,43 @@ CASES = [
                 "use `teacher_kernel.T`",
             ),
         ),
+    ),
+    Case(
+        jaxloss.TopKDistillationLoss,
+        logits_and_top_k,
+        element="distribution",
+        options=({}, {"renormalize": True, "temperature": 2.0, "rescale": False}, {"temperature": 2.0}),
+        inputs={name: FEW[name] for name in ("batched", "unbatched", "tiny", "extra")},
+        edges=([[0.0, 0, 0], [30.0, 0, 0], [1.0, 2, 3]], [[0, 1], [1, 2], [2, 0]], [[-1.0, -1], [-2, -1], [-0.5, -3]]),
+        differentiable=(0, 2),
+        never_negative=False,
+        reference=Torch(top_k_divergence),
+        accuracy=(
+            Measured(
+                gold_lists.top_k_distillation_loss,
+                gold_lists.top_k,
+                gold_lists.ordinary_top_k,
+                inputs=gold_lists.LISTS,
+                differentiable=(0, 2),
+                never_negative=False,
+            ),
+        ),
+        mistakes=tuple(unfit_classes(jaxloss.top_k_distillation_loss, f(4, 3))),
+    ),
+    Case(
+        jaxloss.LinearTopKDistillationLoss,
+        hidden_and_top_k,
+        element="distribution",
+        options=(
+            {"chunk_size": 2, "temperature": 2.0, "bias": head_bias},
+            {"chunk_size": 3, "renormalize": True, "rescale": False, "logit_softcap": 2.0},
+        ),
+        inputs={name: FEW[name] for name in ("batched", "unbatched", "extra")},
+        differentiable=(0, 1, 3),
+        never_negative=False,
+        reference=Torch(linear_top_k_divergence),
+        shared=(1,),
+        float32_losses=True,
+        mistakes=tuple(unfit_classes(jaxloss.linear_top_k_distillation_loss, f(4, 2), f(2, 3))),
     ),
 ]

@@ -1,9 +1,11 @@
 """Cases of losses of lists of items."""
 
+import gold_lists
 import numpy as np
 import ranking_formulas
 from case import Case
 from inputs import EXAMPLES, REAL, Arrays, Domain, Inputs, normal, takes
+from measured import Measured
 from mistakes import f, not_a_number, row
 from references import Torch
 
@@ -67,6 +69,7 @@ CASES = [
         scores_and_orders,
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.listnet)),
+        accuracy=(Measured(gold_lists.listnet_loss, **gold_lists.OF_LISTS),),
         mistakes=(
             empty_list(jaxloss.listnet_loss),
             row(
@@ -90,6 +93,7 @@ CASES = [
         scores_and_orders,
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.listmle)),
+        accuracy=(Measured(gold_lists.listmle_loss, **gold_lists.OF_LISTS),),
         mistakes=(empty_list(jaxloss.listmle_loss),),
     ),
     Case(
@@ -98,6 +102,7 @@ CASES = [
         options=({}, {"sigma": 0.5}),
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.pairwise_logistic)),
+        accuracy=(Measured(gold_lists.pairwise_logistic_loss, **gold_lists.OF_LISTS),),
         mistakes=(
             empty_list(jaxloss.pairwise_logistic_loss),
             below(jaxloss.pairwise_logistic_loss, "sigma", "above 0", 0.0),
@@ -109,6 +114,7 @@ CASES = [
         options=({}, {"margin": 0.25}),
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.pairwise_hinge)),
+        accuracy=(Measured(gold_lists.pairwise_hinge_loss, **gold_lists.OF_LISTS),),
         mistakes=(
             empty_list(jaxloss.pairwise_hinge_loss),
             not_a_number(jaxloss.pairwise_hinge_loss, f(4, 3), f(4, 3)),
@@ -127,6 +133,7 @@ CASES = [
         ),
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.lambda_weighted)),
+        accuracy=(Measured(gold_lists.lambda_loss, **gold_lists.OF_LISTS),),
         mistakes=(
             empty_list(jaxloss.lambda_loss),
             below(jaxloss.lambda_loss, "sigma", "above 0", 0.0),
@@ -151,6 +158,7 @@ CASES = [
         options=({}, {"temperature": 0.25}),
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.approx_ndcg)),
+        accuracy=(Measured(gold_lists.approx_ndcg_loss, **gold_lists.OF_LISTS),),
         mistakes=(
             empty_list(jaxloss.approx_ndcg_loss),
             below(jaxloss.approx_ndcg_loss, "temperature", "above 0", 0.0),
@@ -162,6 +170,7 @@ CASES = [
         options=({}, {"scale": 1.0}),
         **COMMON,
         reference=Torch(ranking_formulas.lists(ranking_formulas.cosent)),
+        accuracy=(Measured(gold_lists.cosent_loss, **gold_lists.OF_LISTS | {"inputs": gold_lists.COSINES}),),
         mistakes=(empty_list(jaxloss.cosent_loss), below(jaxloss.cosent_loss, "scale", "above 0", 0.0)),
     ),
     Case(
@@ -172,6 +181,15 @@ CASES = [
         edges=([0.0, 30, -1e4], [[0.0, 0], [30.0, -30], [-1e4, 1e4]]),
         differentiable=(0, 1),
         reference=Torch(ranking_formulas.negative_sampling),
+        accuracy=(
+            Measured(
+                gold_lists.negative_sampling_loss,
+                gold_lists.sampled,
+                gold_lists.ordinary_sampled,
+                inputs=gold_lists.LISTS,
+                differentiable=(0, 1),
+            ),
+        ),
         mistakes=(
             row(
                 "negative_sampling_loss-shapes",
