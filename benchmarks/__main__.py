@@ -16,6 +16,7 @@ SUITES = (
     "tokens",
     "ctc",
     "embedding",
+    "segmentation",
     "compile_time",
     "growth",
     "sharded",
