@@ -19,6 +19,7 @@ SUITES = (
     "embedding",
     "ranking",
     "distillation",
+    "segmentation",
     "compile_time",
     "growth",
     "sharded",

@@ -32,6 +32,10 @@ PEERS = {
     "torch": Peer("torch", "torch", torch=True),
     "torch.compile": Peer("torch", "torch", torch=True),
     "torch chunked": Peer("torch", "torch", torch=True),
+    "MONAI": Peer("monai", "monai", torch=True),
+    "SMP": Peer("segmentation_models_pytorch", "segmentation-models-pytorch", torch=True),
+    "kornia": Peer("kornia", "kornia", torch=True),
+    "torchvision": Peer("torchvision", "torchvision", torch=True),
     "Liger": Peer("liger_kernel", "liger-kernel", torch=True, gpu=True),
     "cut-cross-entropy": Peer("cut_cross_entropy", "cut-cross-entropy", torch=True, gpu=True),
     "quack": Peer("quack", "quack-kernels", torch=True, gpu=True),
@@ -42,7 +46,7 @@ def optional(module: str) -> Any:
     """The module, or None where it is not installed; `why_not` keeps its functions from being called then."""
     try:
         return importlib.import_module(module)
-    except ImportError:
+    except (ImportError, RuntimeError):  # a package for another version of PyTorch raises the second
         return None
 
 
@@ -54,7 +58,7 @@ def why_not(name: str) -> str:
         return "runs on a GPU only"
     try:
         module = importlib.import_module(peer.module)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         return f"does not import: {error}"
     if peer.torch and jax.default_backend() == "gpu" and not module.cuda.is_available():
         return "sees no GPU"

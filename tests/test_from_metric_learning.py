@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fixtures.pages import DOCS, HERE, METRIC_LEARNING, METRIC_NAMES, rows
+from fixtures.page_arrays import METRIC_NAMES
+from fixtures.pages import DOCS, HERE, METRIC_LEARNING, rows
 
 import jaxloss
 

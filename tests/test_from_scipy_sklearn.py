@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fixtures.pages import DOCS, HERE, NAMES, rows
+from fixtures.page_arrays import NAMES
+from fixtures.pages import DOCS, HERE, rows
 
 import jaxloss
 

@@ -213,3 +213,19 @@ def test_slopes_of_a_large_image_keep_their_digits() -> None:
     difference = np.abs(low - high)[positive] / np.abs(high)[positive]
     assert np.median(difference) < 2e-7
     assert np.quantile(difference, 0.99) < 1e-4
+
+
+@pytest.mark.parametrize("name", variants(["dice_loss", "generalized_dice_loss"], lambda name: name == "dice_loss"))
+def test_the_gradient_on_a_cpu_stores_the_probabilities_alone(name: str) -> None:
+    # Beside them it stores numbers of each pixel. Sums whose terms XLA does not fuse would take three arrays.
+    shape = (2, 64, 64, 21)
+    given = jax.ShapeDtypeStruct(shape, np.float32), jax.ShapeDtypeStruct(shape[:-1], np.int32)
+    stored = jax.jit(jax.value_and_grad(LOSSES[name])).lower(*given).compile().memory_analysis()
+    assert stored.temp_size_in_bytes <= 1.25 * 4 * np.prod(shape)
+
+
+def test_a_large_image_keeps_its_digits() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(1, 512, 512, 2)), rng.integers(0, 2, (1, 512, 512))
+    low = jax.jit(jaxloss.dice_loss)(logits.astype(np.float32), labels)
+    chex.assert_trees_all_close(float(low), float(jaxloss.dice_loss(logits, labels)), rtol=1e-6)

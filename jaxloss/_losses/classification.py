@@ -328,11 +328,11 @@ def _sparsemax_loss(scores: Values, mass: Values, axis: ClassAxis) -> Values:
 
     The terms of the definition are large where the scores are, and cancel. These are not, and are never negative.
     """
-    threshold = _sparsemax_threshold(scores, axis)
-    probabilities = hinge(scores - threshold)
-    below = axis.sum(times(mass, hinge(threshold - scores)))
+    shifted, threshold = _below_largest(scores, axis)
+    probabilities = hinge(shifted - threshold)
+    below = axis.sum(times(mass, hinge(threshold - shifted)))
     # It is 0 for probabilities. The definition has it for other targets too.
-    excess = threshold * (axis.sum(mass) - 1)
+    excess = (axis.largest(scores) + threshold) * (axis.sum(mass) - 1)
     return axis.sum((mass - probabilities) ** 2) / 2 + below - excess
 
 
@@ -342,13 +342,17 @@ def _sparsemax_loss_jvp(
 ) -> tuple[Values, Values]:
     # The threshold's derivative cancels in the first order.
     scores, mass = primals
-    probabilities = hinge(scores - _sparsemax_threshold(scores, axis))
+    shifted, threshold = _below_largest(scores, axis)
+    probabilities = hinge(shifted - threshold)
     slopes = (probabilities - mass) * tangents[0] + tangents[1] * (mass - scores)
     return _sparsemax_loss(scores, mass, axis), axis.sum(slopes)
 
 
-def _sparsemax_threshold(scores: Values, axis: ClassAxis) -> Values:
-    """The number at which the scores above it exceed it by 1 in total."""
+def _below_largest(scores: Values, axis: ClassAxis) -> tuple[Values, Values]:
+    """The scores minus the largest, and the number at which those above it exceed it by 1 in total.
+
+    The largest score and the threshold differ by at most 1, which large scores would round away.
+    """
     shifted = scores - axis.largest(scores)
     ordered = -jnp.sort(-lax.stop_gradient(shifted), axis.number)
     rank = 1 + lax.broadcasted_iota(scores.dtype, scores.shape, axis.number)
@@ -357,4 +361,4 @@ def _sparsemax_threshold(scores: Values, axis: ClassAxis) -> Values:
     count = jnp.sum(first, axis.number, keepdims=True, dtype=scores.dtype)
     least = jnp.min(jnp.where(first, ordered, 0.0), axis.number, keepdims=True)
     total = axis.sum(jnp.where(shifted >= least, shifted, 0.0))
-    return axis.largest(scores) + (total - 1) / count
+    return shifted, (total - 1) / count

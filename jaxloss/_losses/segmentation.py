@@ -11,18 +11,6 @@ from jaxloss._core.elementwise import ratio
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
-from jaxloss._core.regions import (
-    Absent,
-    Activation,
-    Overlap,
-    OverlapKind,
-    Pixels,
-    foreground,
-    missed_share,
-    overlap_sums,
-    pixels,
-    reduce_regions,
-)
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._losses.segmentation_lovasz import (
     LovaszHingeLoss,
@@ -35,6 +23,18 @@ from jaxloss._losses.segmentation_tversky import (
     TverskyLoss,
     focal_tversky_loss,
     tversky_loss,
+)
+from jaxloss._ops.regions.overlap import (
+    Absent,
+    Activation,
+    Overlap,
+    OverlapKind,
+    Pixels,
+    foreground,
+    missed_share,
+    overlap_sums,
+    pixels,
+    reduce_regions,
 )
 
 __all__ = [

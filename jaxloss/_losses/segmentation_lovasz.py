@@ -10,8 +10,8 @@ from jaxloss._core.integers import NO_INTEGER
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
-from jaxloss._core.regions import Absent, Activation, Pixels, pixels, reduce_regions
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Values, Weight
+from jaxloss._ops.regions.overlap import Absent, Activation, Pixels, pixels, reduce_regions
 
 
 @program()

@@ -8,7 +8,8 @@ from jaxloss._core.elementwise import power
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
-from jaxloss._core.regions import (
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
+from jaxloss._ops.regions.overlap import (
     Absent,
     Activation,
     OverlapKind,
@@ -17,7 +18,6 @@ from jaxloss._core.regions import (
     pixels,
     reduce_regions,
 )
-from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Weight
 
 FACTOR = Number(at_least=0)
 

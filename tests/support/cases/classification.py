@@ -1,11 +1,12 @@
 """Cases of losses that choose one of many classes."""
 
 import gold
+import gold_vision
 import inputs
 import points
 import torch_formulas
 from case import Case
-from inputs import INF, LOGITS, MANY_EXAMPLES, class_weight, classes_first, nll_classes_first
+from inputs import INF, LOGITS, MANY_EXAMPLES, Inputs, class_weight, classes_first, nll_classes_first
 from measured import Measured
 from mistakes import b, c, class_axis, complex_weight, f, i, row
 from references import Torch
@@ -170,6 +171,14 @@ CASES = [
         inputs={name: MANY_EXAMPLES[name] for name in ("batched", "single", "tiny", "large", "extra")},
         edges=([[2.0, 0, 0], [0.5, 0.25, 0], [1, 2, 3]], [0, 1, -100]),
         reference=Torch(torch_formulas.sparsemax),
+        accuracy=(
+            Measured(
+                gold_vision.sparsemax_loss,
+                gold_vision.finite_logits_and_labels,
+                gold_vision.ordinary_logits_and_labels,
+                inputs=Inputs((200,)),
+            ),
+        ),
         mistakes=tuple(each for each in class_axis(jaxloss.sparsemax_loss, "logits") if "weight" not in str(each.id)),
     ),
     Case(

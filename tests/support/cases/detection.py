@@ -1,6 +1,7 @@
 """Cases of losses of detectors' scores."""
 
 import gold_classes
+import gold_vision
 import inputs
 import points
 import torch_formulas
@@ -76,6 +77,14 @@ CASES = [
         edges=([[0.0, 0, 0], [30, -30, 0], [1, 2, 3]], [0.0, 2, 1]),
         differentiable=(0, 1),
         reference=Torch(torch_formulas.distribution_focal),
+        accuracy=(
+            Measured(
+                gold_vision.distribution_focal_loss,
+                gold_vision.bins,
+                gold_vision.ordinary_bins,
+                inputs=inputs.Inputs((200,)),
+            ),
+        ),
         mistakes=(
             row(
                 "distribution_focal_loss-shape",

@@ -1,9 +1,11 @@
 """Cases of losses of images."""
 
+import gold_vision
 import inputs
 import torch_formulas
 from case import Case
 from inputs import Inputs
+from measured import Measured
 from mistakes import f, row
 from references import Torch
 
@@ -21,6 +23,16 @@ CASES = [
         inputs=FEW,
         differentiable=(0, 1),
         reference=Torch(torch_formulas.ssim),
+        accuracy=(
+            Measured(
+                gold_vision.ssim_loss,
+                gold_vision.image_pairs,
+                gold_vision.ordinary_image_pairs,
+                options={"window_size": 3},
+                inputs=Inputs((8,)),
+                differentiable=(0, 1),
+            ),
+        ),
         mistakes=(
             row(
                 "ssim_loss-image_smaller_than_window",
@@ -67,5 +79,13 @@ CASES = [
         options=({}, {"normalize": True}),
         inputs=FEW,
         reference=Torch(torch_formulas.total_variation),
+        accuracy=(
+            Measured(
+                gold_vision.total_variation_loss,
+                gold_vision.images,
+                gold_vision.ordinary_images,
+                inputs=Inputs((20,)),
+            ),
+        ),
     ),
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import gold_vision
 import inputs
 import numpy as np
 import segmentation_losses
 from case import Case
 from inputs import PROBABILITY, REAL, SIGN, Arrays, Inputs, class_weight, normal, takes
+from measured import Measured
 from mistakes import b, c, f, i, row
 from references import Torch
 
@@ -29,6 +31,13 @@ EDGES = (
     [[[0.0, 0, 0], [30, 0, 0], [-30, 0, 30], [1, 2, 3]], [[40.0, 0, 0], [0, 40, 0], [0, 0, 40], [0, 1, 0]]],
     [[0, 0, 2, 0], [0, 1, 2, 1]],
 )
+
+
+def accuracy(loss: type[jaxloss.Loss], **options: float) -> tuple[Measured, ...]:
+    """An element is an image, whose regions share its pixels."""
+    formula, sizes = getattr(gold_vision, loss.fn.__name__), Inputs((30,))
+    points = {"adversarial": gold_vision.regions, "ordinary": gold_vision.ordinary_regions, "inputs": sizes}
+    return (Measured(formula, options={"pixel_axes": (0,), **options}, by_element=True, **points),)
 
 
 @takes(REAL, PROBABILITY)
@@ -154,6 +163,7 @@ CASES = [
             edges=EDGES,
             regions=True,
             reference=Torch(segmentation_losses.regions(reference)),
+            accuracy=accuracy(loss, **({"alpha": 0.25, "beta": 0.75} if loss is jaxloss.TverskyLoss else {})),
             mistakes=(
                 *mistakes(loss.fn, "smooth_nr", "smooth_dr", *numbers),
                 *of_overlap(loss.fn),
@@ -228,6 +238,7 @@ CASES = [
         edges=EDGES,
         regions=True,
         reference=Torch(segmentation_losses.images(segmentation_losses.generalized_dice)),
+        accuracy=accuracy(jaxloss.GeneralizedDiceLoss),
         mistakes=(
             *mistakes(jaxloss.generalized_dice_loss, "smooth_nr", "smooth_dr"),
             *of_overlap(jaxloss.generalized_dice_loss),
@@ -242,6 +253,14 @@ CASES = [
         edges=([[2.0, 0.5, -1, 0], [1, 2, 3, 4], [-1, 3, 0, 0.5]], [[1.0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]),
         regions=True,
         reference=Torch(segmentation_losses.lovasz_hinge),
+        accuracy=(
+            Measured(
+                gold_vision.lovasz_hinge_loss,
+                gold_vision.hinge_pixels,
+                gold_vision.ordinary_hinge_pixels,
+                inputs=Inputs((50,)),
+            ),
+        ),
     ),
     Case(
         jaxloss.LovaszSoftmaxLoss,
@@ -256,6 +275,7 @@ CASES = [
         edges=EDGES,
         regions=True,
         reference=Torch(segmentation_losses.regions(segmentation_losses.lovasz_softmax, "skip", odds=True)),
+        accuracy=accuracy(jaxloss.LovaszSoftmaxLoss),
         mistakes=(
             *mistakes(jaxloss.lovasz_softmax_loss),
             absent(jaxloss.lovasz_softmax_loss),

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxloss._core.arguments import filled, fitted, floating, floats, has_axis, mask, one_of, same_shape
-from jaxloss._core.autodiff import custom_jvp, nan_unless
+from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_weight, labels
 from jaxloss._core.domains import BINARY, PROBABILITY, within
@@ -18,6 +17,7 @@ from jaxloss._core.elementwise import ratio, sigmoid
 from jaxloss._core.integers import NO_INTEGER
 from jaxloss._core.reduction import reduce
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
+from jaxloss._ops.regions.derivative import softmax, sums
 
 Activation: TypeAlias = Literal["softmax", "sigmoid"]
 """The function that makes probabilities of logits."""
@@ -55,7 +55,7 @@ class Layout:
 
     def sums(self, *values: Values) -> list[Values]:
         """The sums of several arrays over the pixels of each region."""
-        return [jnp.moveaxis(each, self._position, -1) for each in _sums(values, self.pixel_axes)]
+        return [jnp.moveaxis(each, self._position, -1) for each in sums(values, self.pixel_axes)]
 
     def all(self, values: Bool[Array, "..."]) -> Bool[Array, "..."]:
         """Whether all pixels of each region are True."""
@@ -207,49 +207,11 @@ def _counted(keep: Bool[Array, "..."] | None, places: Layout) -> Bool[Array, "..
 def _activated(x: Values, keep: Bool[Array, "..."] | None, activation: Activation | None, class_axis: int) -> Values:
     """Probabilities, 0 where masked. Those that are given are NaN outside [0, 1]."""
     if activation == "softmax":
-        return _softmax(x, keep, class_axis)
+        return softmax(x, keep, class_axis)
     x = filled(x, keep, 0.0)
     if activation == "sigmoid":
         return filled(sigmoid(x), keep, 0.0)
     return nan_unless(within(PROBABILITY, logits=x), x)
-
-
-@custom_jvp(2)
-def _softmax(x: Values, keep: Bool[Array, "..."] | None, axis: int) -> Values:
-    """The softmax, 0 where masked.
-
-    Filled logits would be a copy of them, so that the result is filled. It is a factor of its own derivative: masked
-    logits have the gradient 0. `jax.nn.softmax` makes a constant -inf, at which `jax.debug_infs` stops.
-    """
-    exponentials = jnp.exp(x - jnp.max(x, axis, keepdims=True))
-    return filled(exponentials / jnp.sum(exponentials, axis, keepdims=True), keep, 0.0)
-
-
-@_softmax.defjvp
-def _softmax_jvp(
-    axis: int, primals: tuple[Values, Bool[Array, "..."] | None], tangents: tuple[Values, object]
-) -> tuple[Values, Values]:
-    probabilities = _softmax(*primals, axis)
-    along = probabilities * tangents[0]
-    return probabilities, along - probabilities * jnp.sum(along, axis, keepdims=True)
-
-
-@custom_jvp(1)
-def _sums(terms: tuple[Values, ...], axes: tuple[int, ...]) -> tuple[Values, ...]:
-    """The sums of several arrays over the same axes, in one pass over the pixels."""
-    zeros = tuple(jnp.zeros((), term.dtype) for term in terms)
-    return tuple(lax.reduce(terms, zeros, _add_each, axes))
-
-
-@_sums.defjvp
-def _sums_jvp(
-    axes: tuple[int, ...], primals: tuple[tuple[Values, ...]], tangents: tuple[tuple[Values, ...]]
-) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
-    return _sums(*primals, axes), tuple(jnp.sum(tangent, axes) for tangent in tangents[0])
-
-
-def _add_each(first: tuple[Values, ...], second: tuple[Values, ...]) -> tuple[Values, ...]:
-    return tuple(map(jnp.add, first, second))
 
 
 class Overlap(NamedTuple):
