@@ -42,7 +42,7 @@ def dino(temperature: float) -> OfNumber:
 
 PICTURES: dict[str, Picture] = {
     "barlow_twins_loss": Curves(
-        "angle by which a feature is turned to the other feature, in radians",
+        "turn of a feature to the other one, in radians",
         (-3.2, 3.2),
         (0, 4.5),
         (-3, 3),
