@@ -17,6 +17,7 @@ SUITES = (
     "ctc",
     "transducer",
     "embedding",
+    "contrastive",
     "ranking",
     "distillation",
     "segmentation",

@@ -53,7 +53,17 @@ def _measure(name: str, arguments: argparse.Namespace) -> None:
 
 def cases(quick: bool) -> list["Case"]:
     """The suites' losses, at sizes that no cache of the devices holds."""
-    from benchmarks.suites import cross_entropy, ctc, elementwise, embedding, linear_cross_entropy, tokens, transducer
+    from benchmarks.suites import (
+        contrastive,
+        cross_entropy,
+        ctc,
+        distillation,
+        elementwise,
+        embedding,
+        linear_cross_entropy,
+        tokens,
+        transducer,
+    )
 
     if quick:
         return [replace(cross_entropy.labels(256, 512), dtypes=("float32",)), *embedding.vectors(64, 128)[:1]]
@@ -65,6 +75,8 @@ def cases(quick: bool) -> list["Case"]:
         *(replace(case, dtypes=("float32",)) for case in small + embedding.vectors(65536, 768)),
         *(replace(linear_cross_entropy.case(n, 4096, v), dtypes=("bfloat16",)) for n, v in ((8192, 32000),)),
         *tokens.cases(quick=False),
+        *distillation.cases(quick=False),
+        *contrastive.cases(quick=False),
         ctc.case(1000, 16, 100, 5000),
         transducer.case(8, 200, 51, 500),
     ]
