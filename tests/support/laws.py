@@ -173,13 +173,21 @@ def spoilt(subject: Subject) -> tuple[np.ndarray, ...]:
 
 
 def mean_of_batches(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:
-    """The mean over both batches, and its gradient, from each batch's sum and mean: the weight is their quotient."""
-    found = [subject.run(*rows(subject.inputs(), batch), where=where[batch]) for batch in BATCHES]
-    total = sum(each["sum"][0] for each in found)
-    # A batch may have no weight, for want of a positive or a negative. Its sum and mean are 0.
-    weight = sum(each["sum"][0] / each["mean"][0] for each in found if each["mean"][0] != 0)
-    gradients = zip(*(each["sum"][1] for each in found), strict=True)
-    return total / weight, tuple(np.concatenate(pair) / weight for pair in gradients)
+    """The mean over both batches, and its gradient, from each batch's sum and its weight, which may be 0."""
+    weigh = jax.jit(lambda *arrays, where: jaxloss.parts(subject.function)(*arrays, where=where).weight)
+    totals, weights, gradients = [], [], []
+    for batch in BATCHES:
+        arrays = rows(subject.inputs(), batch)
+        found, weight = (
+            subject.run(*arrays, where=where[batch]),
+            weigh(*arrays, where=subject.per_example(where[batch])),
+        )
+        close(found["mean"][0] * np.asarray(weight), found["sum"][0])
+        totals.append(found["sum"][0])
+        weights.append(np.asarray(weight))
+        gradients.append(found["sum"][1])
+    pairs = zip(*gradients, strict=True)
+    return sum(totals) / sum(weights), tuple(np.concatenate(pair) / sum(weights) for pair in pairs)
 
 
 def mean_of_all(subject: Subject, where: np.ndarray) -> tuple[Any, Any]:

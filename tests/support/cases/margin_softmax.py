@@ -120,7 +120,7 @@ CASES = [
         jaxloss.AdaFaceLoss,
         inputs.hidden_kernel_labels,
         element="example",
-        options=({}, {"mean": 1.5, "std": 0.75, "margin": 0.25, "h": 0.5, "scale": 8.0, "chunk_size": 2}),
+        options=({}, {"margin": 0.25, "mean": 1.5, "std": 0.75, "h": 0.5, "scale": 8.0, "chunk_size": 2}),
         reference=Torch(formulas.adaface),
         true_gradient=False,  # the length of an embedding is a constant
         mistakes=(
