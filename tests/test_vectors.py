@@ -116,3 +116,13 @@ def test_only_cpus_branch(function: str) -> None:
 
     # The choice of the platform leaves two cases with constant indices.
     assert branches("tpu") == branches("cuda") == branches("cpu") - 1
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_the_derivatives_of_a_distance_of_0_are_0(p: float) -> None:
+    """The second one too, along directions of any size."""
+    vector, zero = jnp.ones((1, 3)), jnp.zeros(())
+    slope = jax.grad(lambda x: jnp.sum(distance(x, vector, zero, p)))
+    for size in (1.0, 1e10):
+        found = jax.jvp(slope, (vector,), (jnp.full_like(vector, size),))
+        chex.assert_trees_all_equal(found, (jnp.zeros_like(vector),) * 2)

@@ -69,9 +69,11 @@ def clamped_length(norm: Values, min_length: Values, offset: float) -> Values:
 
 
 def divide(x: Values, length: Values) -> Values:
-    """x / length; 0 where the length is 0. A length outside the clipped range divides in two steps."""
-    scale, zero = _divisor(length), length == 0
-    return x / scale * jnp.where(zero, 0.0, scale / jnp.where(zero, 1.0, length))
+    """x / length; 0 where the length is 0, derivatives included. A length outside the clipped range divides twice."""
+    zero = length == 0
+    length = jnp.where(zero, 1.0, length)
+    scale = _divisor(length)
+    return x / scale * jnp.where(zero, 0.0, scale / length)
 
 
 def _divisor(size: Values) -> Values:
