@@ -23,26 +23,22 @@ def gradient(case: Case) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.variant], ids=lambda case: case.id)
-def test_second_call_compiles_nothing(case: Case, programs: list[str]) -> None:
-    first, second = inputs(case, 1.0), inputs(case, 0.5)
+def test_a_loss_is_one_program_which_a_second_call_finds(case: Case, programs: list[str]) -> None:
     options = case.option_sets(case.arrays("batched"))[0]
-    for call in (case.loss.fn, gradient(case)):
-        call(*first, **options)
-        programs.clear()
-        call(*second, **options)
-        assert not programs
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if not case.variant], ids=lambda case: case.id)
-def test_a_loss_is_one_program(case: Case, programs: list[str]) -> None:
-    arrays = inputs(case, 1.0)
-    options = case.option_sets(case.arrays("batched"))[0]
+    case.loss.fn(*inputs(case, 1.0), **options)  # what all losses share is compiled once in a process
     # A number of examples that no other test has, so that nothing is compiled yet.
-    more = tuple(a if i in case.shared else jnp.concatenate([a, a, a[:3]]) for i, a in enumerate(arrays))
-    case.loss.fn(*arrays, **options)  # what all losses share is compiled once in a process
+    first, second = (
+        tuple(a if i in case.shared else jnp.concatenate([a, a, a[:3]]) for i, a in enumerate(inputs(case, scale)))
+        for scale in (1.0, 0.5)
+    )
     programs.clear()
-    case.loss.fn(*more, **options)
+    case.loss.fn(*first, **options)
     assert len(programs) == 1
+    gradient(case)(*first, **options)
+    programs.clear()
+    for call in (case.loss.fn, gradient(case)):
+        call(*second, **options)
+    assert not programs
 
 
 @pytest.mark.parametrize(

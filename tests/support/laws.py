@@ -49,7 +49,7 @@ class Subject:
     """Whether an example is an image with pixels of its own, which needs the axis of the examples."""
     true_gradient: bool = True
     """Whether the gradient is the derivative of the value."""
-    dtypes: tuple[str, ...] = ("bfloat16", "float16", "float32")
+    dtypes: tuple[str, ...] = ("bfloat16", "float16")
 
     def floating(self) -> list[int]:
         return [i for i, array in enumerate(self.arrays) if np.issubdtype(array.dtype, np.floating)]
