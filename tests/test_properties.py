@@ -76,7 +76,8 @@ class Example:
 @st.composite
 def examples(draw: st.DrawFn, case: Case, *, special: bool, dtypes: Sequence[str] = ("float32",)) -> Example:
     # These have one batch axis.
-    one_axis = case.name in ("ctc_loss", "rnnt_loss", "transducer_loss", "forward_sum_loss") or case.compares_examples
+    of_sequences = ("ctc_loss", "ctc_loss_with_logits", "rnnt_loss", "transducer_loss", "forward_sum_loss")
+    one_axis = case.name in of_sequences or case.compares_examples
     many = (3,) if one_axis else (2, 2)
     shapes = [many] + ([()] if "unbatched" in case.inputs else [])  # few: there is a program for each
     inputs = Inputs(
