@@ -59,6 +59,7 @@ def test_law(subject: Subject, law: Law | None) -> None:
     if law is None:
         assert PROGRAMS[id(subject), False] <= MOST_PROGRAMS
         assert PROGRAMS[id(subject), True] <= MOST_PRIMITIVES
+        subject.forget()
     else:
         law(subject)
 

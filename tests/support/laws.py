@@ -135,6 +135,11 @@ class Subject:
 
         return jax.device_get(run({dtype: self.inputs(dtype) for dtype in self.dtypes}))
 
+    def forget(self) -> None:
+        """Let go of the programs, which have done their work."""
+        for name in ("compiled", "second_order", "low_precision"):
+            vars(self).pop(name, None)
+
     @cached_property
     def axes(self) -> int:
         """The number of axes of the unreduced loss."""

@@ -47,7 +47,7 @@ def compare(asked: Asked, wanted: Mapping[str, np.ndarray]) -> None:
         {name: value for name, value in options.items() if isinstance(value, np.ndarray)}
         for options in case.option_sets(arrays)
     ]
-    found = jax.device_get(program(case, asked.sets, asked.reductions)(dependent, inputs))
+    found = jax.device_get(program(case, asked.sets, asked.reductions, dtype)(dependent, inputs))
     for (number, reduction), (value, gradients) in found.items():
         key = f"{which}/{number}/{reduction}"
         low = dtype != "float64" and (reduction != "none" or case.float32_losses)
@@ -74,10 +74,10 @@ def expected(asked: Asked) -> Mapping[str, np.ndarray]:
     return fixture
 
 
-PROGRAMS: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Callable[..., Any]] = {}
+PROGRAMS: dict[tuple[str, tuple[int, ...], tuple[str, ...], str], Callable[..., Any]] = {}
 
 
-def program(case: Case, sets: tuple[int, ...], reductions: tuple[str, ...]) -> Callable[..., Any]:
+def program(case: Case, sets: tuple[int, ...], reductions: tuple[str, ...], dtype: str) -> Callable[..., Any]:
     """The value and the gradients of sum(value * cotangent), for each option set and reduction, as one program.
 
     It takes the options that depend on the inputs; the others are constants in it.
@@ -102,7 +102,11 @@ def program(case: Case, sets: tuple[int, ...], reductions: tuple[str, ...]) -> C
         gradients, value = jax.grad(weighted, tuple(range(len(chosen))), has_aux=True)(*chosen)
         return value, gradients
 
-    return PROGRAMS.setdefault((case.id, sets, reductions), jit(run))
+    if PROGRAMS and next(iter(PROGRAMS))[0] != case.id:
+        PROGRAMS.clear()  # those of the case before, which have done their work
+    # Programs in float32 are compiled as users have them, and the others quickly.
+    compiled = jit(run) if dtype == "float32" else jax.jit(run)
+    return PROGRAMS.setdefault((case.id, sets, reductions, dtype), compiled)
 
 
 def agree(ours, theirs, dtype: str, key: str, *, gradient: bool) -> None:

@@ -12,6 +12,8 @@ HAS_EMITTERS = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)
 FLAGS = [
     "--xla_force_host_platform_device_count=8",
     "--xla_backend_optimization_level=0",
+    # A program has a fifth of the mappings in memory. Linux allows a process 65,530 of them, and ends it there.
+    "--xla_cpu_parallel_codegen_split_count=1",
     *([f"--{EMITTERS}=false"] if HAS_EMITTERS else []),
 ]
 USUAL: dict[str, bool | int] = {"xla_backend_optimization_level": 3, **({EMITTERS: True} if HAS_EMITTERS else {})}
