@@ -23,23 +23,10 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
     """The negative log-likelihood, and the posterior probability that a frame is the blank, or each label."""
     emissions, target_lengths = problem.emissions, problem.target_lengths
     zero = extended.layout(emissions.dtype).zero_exponent
-    # A label more, whose emission is zero.
-    blanks = extended.from_log(emissions[:, :, :1])
-    labels = Extended(
-        *(
-            jnp.pad(each, ((0, 0), (0, 0), (0, 1)), constant_values=value)
-            for each, value in zip(extended.from_log(emissions[:, :, 1:]), (1.0, zero), strict=True)
-        )
-    )
+    blanks, labels = _from_log(emissions)
     cost = jnp.pad(jnp.where(problem.skips, 0, zero), ((0, 0), (0, 1)), constant_values=zero)
     cost_backward = jnp.pad(cost[:, 1:], ((0, 0), (0, 1)), constant_values=zero)
     cost, cost_backward = (each.astype(labels.exponent.dtype) for each in (cost, cost_backward))
-
-    # Zeros of the emissions' shape: a scan under `shard_map` requires that its carry varies like the emissions.
-    ones, lane = jnp.ones_like(emissions[0]), jnp.arange(emissions.shape[2], dtype=target_lengths.dtype)[None]
-    none = jnp.full_like(ones, zero, labels.exponent.dtype)
-    first, last = (Extended(ones, jnp.where(lane == at, 0, none)) for at in (0, target_lengths[:, None]))
-    nothing = Extended(ones, none)
 
     def step(carry: Extended, frame: tuple[Extended, ...]) -> tuple[Extended, Extended]:
         (a_blanks, a_labels, b_blanks, b_labels), (blank, label, blank_back, label_back) = _planes(carry), frame
@@ -58,12 +45,8 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
         emitted = _emitted(b_blanks, blank_back), _emitted(b_labels, label_back)
         return _stack([a_blanks, a_labels, *emitted]), found
 
-    def reverse(x: Extended) -> Extended:
-        return Extended(x.mantissa[::-1], x.exponent[::-1])
-
-    start = _stack([first, nothing, last, nothing])
-    frames = (blanks, labels, reverse(blanks), reverse(labels))
-    end, found = lax.scan(step, start, frames, unroll=UNROLL)
+    frames = (blanks, labels, *(Extended(x.mantissa[::-1], x.exponent[::-1]) for x in (blanks, labels)))
+    end, found = lax.scan(step, _start(emissions, target_lengths), frames, unroll=UNROLL)
 
     a_blanks, a_labels, *_ = _planes(end)
     ends = extended.add(a_blanks, _shift(a_labels, (1, 0)))
@@ -74,6 +57,27 @@ def value_and_posteriors(problem: Problem) -> tuple[PerSequence, Emissions]:
     inverse = xla.inverse_mantissa(likelihood)[None]
     labels = xla.label_posteriors(alphas, betas, likelihood.exponent[None], inverse)
     return -extended.to_log(likelihood), xla.with_blank(labels, likelihood)
+
+
+def _from_log(emissions: Emissions) -> tuple[Extended, Extended]:
+    """The emissions of the blank and of the labels, with a label more, whose emission is zero."""
+    mantissa, exponent = extended.from_log(emissions[:, :, 1:])
+    widths, zero = ((0, 0), (0, 0), (0, 1)), extended.layout(emissions.dtype).zero_exponent
+    labels = Extended(jnp.pad(mantissa, widths, constant_values=1.0), jnp.pad(exponent, widths, constant_values=zero))
+    return extended.from_log(emissions[:, :, :1]), labels
+
+
+def _start(emissions: Emissions, target_lengths: Int[Array, "sequences"]) -> Extended:
+    """The certain first blank of the forward recursion, and the certain last one of the backward recursion.
+
+    They are made from the emissions because a scan under `shard_map` requires that its carry varies like them.
+    """
+    layout, ones = extended.layout(emissions.dtype), jnp.ones_like(emissions[0])
+    none = jnp.full_like(ones, layout.zero_exponent, layout.integer)
+    lane = jnp.arange(ones.shape[1], dtype=target_lengths.dtype)[None]
+    first, last = (Extended(ones, jnp.where(lane == at, 0, none)) for at in (0, target_lengths[:, None]))
+    nothing = Extended(ones, none)
+    return _stack([first, nothing, last, nothing])
 
 
 def _emitted(states: Extended, emission: Extended) -> Extended:
