@@ -47,6 +47,12 @@ def hinge(x: Values) -> Values:
     return jnp.where(x <= 0, 0.0, x)
 
 
+def root(x: Values) -> Values:
+    """The square root, and 0 with a derivative of 0 for a number that is not above 0."""
+    low = x <= 0  # False for NaN
+    return jnp.where(low, 0.0, jnp.sqrt(jnp.where(low, 1.0, x)))
+
+
 def is_infinite(x: Values) -> Bool[Array, "..."]:
     """Whether a number is inf or -inf. `jnp.isinf` makes a constant inf, at which `jax.debug_infs` stops."""
     return jnp.abs(x) > limits(x.dtype).max

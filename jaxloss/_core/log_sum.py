@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool
 
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import limits
+from jaxloss._core.elementwise import softplus
 from jaxloss._core.types import Values
 
 
@@ -23,6 +24,11 @@ class LogSum(NamedTuple):
     @property
     def value(self) -> Values:
         return self.largest + self.excess
+
+    @property
+    def of_1_plus(self) -> Values:
+        """log(1 + sum(exp(logits))): 0 for a part without a class."""
+        return jnp.where(self.some, softplus(self.value), 0.0)
 
 
 def masked_logsumexp(logits: Values, keep: Bool[Array, "..."], axis: ClassAxis) -> LogSum:

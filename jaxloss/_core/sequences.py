@@ -6,12 +6,15 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from jaxloss._core.arguments import floating, has_axis, mask
 from jaxloss._core.class_numbers import class_numbers, signed
+from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.integers import untruncated
-from jaxloss._core.types import ArrayLike, Mask
+from jaxloss._core.reduction import check_reduction, reduce
+from jaxloss._core.types import ArrayLike, Mask, Reduction, Weight
 
 Lengths = Integer[ArrayLike, "..."] | list[int] | tuple[int, ...]
 
@@ -130,3 +133,26 @@ def without_concatenation(
     places = (ends - sizes)[:, None] + np.arange(max(sizes, default=0))
     # The places after a sequence's end hold labels of the next sequence, which the lengths exclude.
     return targets[np.minimum(places, max(total - 1, 0))] if total else jnp.zeros(places.shape, targets.dtype)
+
+
+def reduce_by_labels(
+    losses: Float[Array, "sequences"],
+    batch: Batch,
+    shape: tuple[int, ...],
+    zero_infinity: bool,
+    reduction: Reduction,
+    where: Mask | None,
+    sample_weight: Weight | None,
+    *,
+    dtype: DTypeLike,
+) -> Float[Array, "..."]:
+    """Reduce one loss per sequence, as `CTCLoss` does: the mean divides each by the number of its labels first.
+
+    `zero_infinity` makes the losses of sequences without a path 0.
+    """
+    check_reduction(reduction)
+    if zero_infinity:
+        losses = jnp.where(is_infinite(losses), 0.0, losses)
+    if reduction == "mean":
+        losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
+    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=dtype)

@@ -10,12 +10,19 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from jaxloss._core.arguments import Number, filled, floats, has_axis, mask
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import limits
-from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
 from jaxloss._core.pytree import static
-from jaxloss._core.reduction import check_reduction, reduce
-from jaxloss._core.sequences import Batch, Lengths, checked_lengths, flat_mask, length_mask, sequence_batch
+from jaxloss._core.reduction import reduce
+from jaxloss._core.sequences import (
+    Batch,
+    Lengths,
+    checked_lengths,
+    flat_mask,
+    length_mask,
+    reduce_by_labels,
+    sequence_batch,
+)
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._ops.cross_entropy.log_softmax import log_softmax
 from jaxloss._ops.ctc import negative_log_likelihood
@@ -150,7 +157,6 @@ def forward_sum_loss(
     Source: Shih et al., "RAD-TTS: Parallel Flow-Based TTS with Robust Alignment Learning and Diverse Synthesis", 2021;
     Badlani et al., "One TTS Alignment to Rule Them All", 2022.
     """
-    check_reduction(reduction)
     (scores,), dtype = floats(log_probs=log_probs)
     if scores.ndim not in (2, 3):
         raise ValueError(f"`log_probs` has shape {scores.shape}, but must be (N, T, S), or (T, S) for one sequence.")
@@ -159,11 +165,7 @@ def forward_sum_loss(
     batch = sequence_batch(scores, shape, labels, input_lengths, target_lengths, where)
 
     losses = negative_log_likelihood(_with_blank(batch, jnp.asarray(blank_log_prob, scores.dtype)), 0, 0)
-    if zero_infinity:
-        losses = jnp.where(is_infinite(losses), 0.0, losses)
-    if reduction == "mean":
-        losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
-    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=dtype)
+    return reduce_by_labels(losses, batch, shape, zero_infinity, reduction, where, sample_weight, dtype=dtype)
 
 
 class ForwardSumLoss(Loss, fn=forward_sum_loss):

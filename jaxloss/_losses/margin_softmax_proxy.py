@@ -8,7 +8,7 @@ from jaxloss._core.arguments import Number, filled
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import labels
-from jaxloss._core.elementwise import ratio, softplus
+from jaxloss._core.elementwise import ratio
 from jaxloss._core.log_sum import masked_logsumexp
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -92,9 +92,8 @@ def proxy_anchor_loss(
     over_examples = ClassAxis(0)
     attraction = masked_logsumexp(-alpha * (cosines - margin), used & own, over_examples)
     repulsion = masked_logsumexp(alpha * (cosines + margin), used & ~own, over_examples)
-    first, second = (jnp.where(each.some, softplus(each.value), 0.0) for each in (attraction, repulsion))
     present = jnp.sum(keep & attraction.some, dtype=cosines.dtype)
-    losses = ratio(jnp.sum(keep, dtype=cosines.dtype), present) * first + second
+    losses = ratio(jnp.sum(keep, dtype=cosines.dtype), present) * attraction.of_1_plus + repulsion.of_1_plus
     return reduce(losses, reduction, where, sample_weight, dtype=dtype)
 
 

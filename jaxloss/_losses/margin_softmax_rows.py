@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from jaxloss._core.arguments import filled, floating, has_axis
 from jaxloss._core.class_axis import AxisName, ClassAxis, class_axis
 from jaxloss._core.class_numbers import Labels, labels
-from jaxloss._core.elementwise import clamp_max, clamp_min
+from jaxloss._core.elementwise import clamp_max, clamp_min, root
 from jaxloss._core.logits import check_chunk_size
 from jaxloss._core.types import ArrayLike, Mask, Reduction, Scalar, Values, Weight
 from jaxloss._core.vectors import directed, near_one
@@ -129,9 +129,8 @@ def with_class_vectors(
 
 def sine(cosine: Values) -> Values:
     """The sine of an angle from 0 to pi, with the derivative 0 at both ends, where that of the root is infinite."""
-    squares = (1 - cosine) * (1 + cosine)  # 1 - cosine**2 would lose digits
-    inside = squares > 0  # rounding may take a cosine past 1
-    return jnp.where(inside, jnp.sqrt(jnp.where(inside, squares, 1.0)), 0.0)
+    # 1 - cosine**2 would lose digits. Rounding may take a cosine past 1, where the root is 0.
+    return root((1 - cosine) * (1 + cosine))
 
 
 def plus_angle(cosine: Values, angle: Values) -> Values:
@@ -195,7 +194,7 @@ class _Cosines(NamedTuple):
         return cls(cosines, label.pick(cosines, axis), label)
 
     def losses(self, cosines: Values, at_label: Values, scale: Values, axis: ClassAxis) -> tuple[Values, None]:
-        """The cross-entropy of scaled cosines, of which the label's has a margin."""
+        """The cross-entropy of scaled cosines. That of the label has a margin."""
         logits = scale * jnp.where(self.label.matches(cosines, axis), at_label, cosines)
         return jnp.squeeze(row_losses(logits, self.label, Options(), axis).losses, axis.number), None
 

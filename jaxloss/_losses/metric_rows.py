@@ -10,7 +10,7 @@ from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.dtypes import limits
 from jaxloss._core.elementwise import clamp_min, softplus
-from jaxloss._core.log_sum import LogSum, masked_logsumexp
+from jaxloss._core.log_sum import masked_logsumexp
 from jaxloss._core.types import Values
 from jaxloss._losses.contrastive_rows import Anchors, Candidates, relations
 
@@ -46,7 +46,7 @@ def multi_similarity_losses(
         positive, negative = _informative(cosines, positive, negative, epsilon, axis)
     attraction = masked_logsumexp(alpha * (base - cosines), positive, axis)
     repulsion = masked_logsumexp(beta * (cosines - base), negative, axis)
-    losses = _log_of_1_plus(attraction) / alpha + _log_of_1_plus(repulsion) / beta
+    losses = attraction.of_1_plus / alpha + repulsion.of_1_plus / beta
     return losses, keep.astype(losses.dtype)
 
 
@@ -80,8 +80,3 @@ def _informative(
     farthest = -axis.largest(jnp.where(positive, -constant, lowest), initial=lowest)
     # A comparison with NaN is False. Negated ones take a NaN into the sums, which it makes NaN.
     return positive & ~(constant - epsilon >= nearest), negative & ~(constant + epsilon <= farthest)
-
-
-def _log_of_1_plus(total: LogSum) -> Values:
-    """log(1 + sum(exp(logits))), and 0 for the sum over nothing."""
-    return jnp.where(total.some, softplus(total.value), 0.0)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.counts import is_known
 from jaxloss._core.dtypes import accumulator, limits
-from jaxloss._core.elementwise import hinge, softplus
+from jaxloss._core.elementwise import hinge, root, softplus
 from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.types import AnyArray, Values
 from jaxloss._core.vectors import Directions
@@ -84,8 +84,7 @@ class Batch(NamedTuple):
             return squares / 2 + (a.offset + b.offset)
         if self.distance == "squared":
             return squares / self.unit / self.unit
-        zero = squares == 0  # the gradient of a distance of 0 is 0
-        return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares))) / self.unit
+        return root(squares) / self.unit
 
     def compared(self, anchors: Examples) -> "Compared":
         """The distances of some anchors to all examples."""

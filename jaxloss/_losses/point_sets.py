@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxloss._core.arguments import Number, filled, floats, has_axis, mask
 from jaxloss._core.counts import is_known
-from jaxloss._core.elementwise import ratio
+from jaxloss._core.elementwise import ratio, root
 from jaxloss._core.extended_range import power_of_2_over
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import program
@@ -363,9 +363,7 @@ def _squares(points: Values, others: Values) -> Values:
 
 def _distances(points: Values, others: Values) -> Values:
     """Euclidean distances, with a gradient of 0 at 0."""
-    squares = _squares(points, others)
-    zero = squares == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares)))
+    return root(_squares(points, others))
 
 
 def _gaussian_kernels(points: Values, others: Values, widths: Float[Array, "kernels"]) -> Values:

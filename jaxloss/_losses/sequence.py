@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from jaxloss._core.elementwise import is_infinite
 from jaxloss._core.objects import Loss
 from jaxloss._core.program import keyword_options, program
 from jaxloss._core.pytree import static
-from jaxloss._core.reduction import check_reduction, reduce
 from jaxloss._core.sequences import (
-    Batch,
     Lengths,
     checked_frames,
     checked_lengths,
     length_mask,
+    reduce_by_labels,
     sequence_batch,
     without_concatenation,
 )
@@ -202,7 +200,9 @@ def _ctc_loss(
     given = checked_frames("log_probs", log_probs, blank, time_major)
     batch = sequence_batch(*given[:2], targets, input_lengths, target_lengths, where)
     losses = negative_log_likelihood(batch, given[2], blank)
-    return _reduced(losses, batch, given[1], zero_infinity, reduction, where, sample_weight)
+    return reduce_by_labels(
+        losses, batch, given[1], zero_infinity, reduction, where, sample_weight, dtype=batch.log_probs.dtype
+    )
 
 
 @program(integers=NAMES)
@@ -222,24 +222,9 @@ def _ctc_loss_with_logits(
     given = checked_frames("logits", logits, blank, time_major)
     batch = sequence_batch(*given[:2], targets, input_lengths, target_lengths, where)
     losses = negative_log_likelihood(batch, given[2], blank, pick=of_logits)
-    return _reduced(losses, batch, given[1], zero_infinity, reduction, where, sample_weight)
-
-
-def _reduced(
-    losses: Float[Array, "sequences"],
-    batch: Batch,
-    shape: tuple[int, ...],
-    zero_infinity: bool,
-    reduction: Reduction,
-    where: Mask | None,
-    sample_weight: Weight | None,
-) -> Float[Array, "..."]:
-    check_reduction(reduction)
-    if zero_infinity:
-        losses = jnp.where(is_infinite(losses), 0.0, losses)
-    if reduction == "mean":
-        losses = losses / jnp.maximum(batch.target_lengths, 1).astype(losses.dtype)
-    return reduce(losses.reshape(shape), reduction, where, sample_weight, dtype=batch.log_probs.dtype)
+    return reduce_by_labels(
+        losses, batch, given[1], zero_infinity, reduction, where, sample_weight, dtype=batch.log_probs.dtype
+    )
 
 
 class CTCLoss(Loss, fn=ctc_loss):

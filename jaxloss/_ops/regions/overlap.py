@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxloss._core.arguments import filled, fitted, floating, floats, has_axis, mask, one_of, same_shape
+from jaxloss._core.arguments import filled, floating, floats, has_axis, mask, one_of, same_shape
 from jaxloss._core.autodiff import nan_unless
 from jaxloss._core.class_axis import ClassAxis
 from jaxloss._core.class_numbers import class_weight, labels
@@ -183,12 +183,7 @@ def _pixel_mask(
     valid: Mask | None, region_keep: Bool[Array, "..."] | None, places: Layout
 ) -> Bool[Array, "..."] | None:
     """The pixels that take part, without a class axis. An image takes part if one of its regions does."""
-    keep = None
-    if valid is not None:
-        keep = jnp.asarray(valid)
-        if keep.dtype != jnp.bool_:
-            raise TypeError(f"`valid` has dtype {keep.dtype}, but a mask is bool: use `valid != 0`.")
-        keep = fitted("valid", keep, places.without_classes)
+    keep = mask(valid, places.without_classes, "valid")
     if region_keep is not None:
         images = places.spread(jnp.any(region_keep, -1, keepdims=True)).squeeze(places.class_axis)
         keep = images if keep is None else keep & images
